@@ -1,0 +1,261 @@
+package tfo
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wskstack/wskstack/stack/seg"
+	"github.com/wskstack/wskstack/test/covers"
+)
+
+// accepted is a rig whose peer has all of the payload, after the stack's first ACK.
+func accepted(t *testing.T, payload string) *rig {
+	t.Helper()
+	r := sent(t, payload)
+	r.c.FromWire(r.now, r.synack(1+len(payload)))
+	r.c.FromStack(r.now, r.bare(1, 1))
+	return r
+}
+
+func TestHeldAcknowledgement(t *testing.T) {
+	covers.IDs(t, "H-10", "H-34", "H-06")
+	r := accepted(t, "hello")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.wait(19*time.Millisecond, "")
+	out := r.wait(time.Millisecond, "A 1 ack 6") // the handshake took 20 ms
+	ack := out.ToStack[0]
+	if val, ecr, ok := ack.Timestamps(); !ok || val != peerTS || ecr != stackTS+1 {
+		t.Errorf("timestamps %d, %d, %v; want the peer's newest and the swallowed segment's", val, ecr, ok)
+	}
+	r.state(Settled)
+	r.wait(settleTime, "")
+	r.state(Done)
+}
+
+func TestRealAcknowledgementComesFirst(t *testing.T) {
+	covers.IDs(t, "H-10")
+	r := accepted(t, "hello")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.fromWire(r.up(seg.ACK, 1, 6, "answer"), "", "=")
+	r.state(Settled)
+	r.wait(time.Second, "") // the held one is not needed
+}
+
+func TestHoldAfterARepeatedSYN(t *testing.T) {
+	covers.IDs(t, "H-10")
+	r := sent(t, "hello")
+	r.now = 3 * time.Second
+	r.c.FromStack(r.now, r.syn())
+	r.c.FromWire(r.now, r.synack(6))
+	r.c.FromStack(r.now, r.bare(1, 1))
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.wait(maxHoldRTT, "A 1 ack 6")
+}
+
+func TestRepeatOfOldBytes(t *testing.T) {
+	covers.IDs(t, "H-06", "H-10")
+	r := accepted(t, "hello")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.fromStack(r.data(1, "hello"), "", "") // before the acknowledgement
+	r.wait(20*time.Millisecond, "A 1 ack 6")
+	r.fromStack(r.data(1, "hello"), "", "") // after it: it must have got lost
+	r.wait(0, "A 1 ack 6")
+	r.wait(settleTime, "")
+	r.state(Done)
+}
+
+func TestServerAnswersFirst(t *testing.T) {
+	covers.IDs(t, "H-05", "H-07", "H-16")
+	r := accepted(t, "hello")
+	out := r.fromWire(r.up(seg.ACK, 1, 6, "answer"), "", "A 1:6 ack 1")
+	// 500 units of 128 bytes, counted from 5 bytes earlier, rounded up.
+	if w := out.ToStack[0].Window(); w != 501 {
+		t.Errorf("window %d, want 501", w)
+	}
+	r.fromStack(r.bare(1, 7), "A 6 ack 7", "")
+	r.fromStack(r.down(seg.ACK, 1, 7, "hello"), "", "")
+	r.wait(20*time.Millisecond, "A 7 ack 6")
+}
+
+func TestWrittenInPieces(t *testing.T) {
+	covers.IDs(t, "H-05", "H-06")
+	r := accepted(t, "hello")
+	r.fromStack(r.data(1, "he"), "", "")
+	r.fromWire(r.up(seg.ACK, 1, 6, ""), "", "A 1 ack 3") // no further than was sent
+	r.fromStack(r.data(3, "llo"), "", "")
+	r.wait(20*time.Millisecond, "A 1 ack 6")
+}
+
+func TestWindowZero(t *testing.T) {
+	covers.IDs(t, "H-07")
+	r := sent(t, "hello")
+	s := r.synack(6)
+	s.SetWindow(0)
+	out := r.fromWire(s, "", "SA 0 ack 1")
+	if w := out.ToStack[0].Window(); w != 5 {
+		t.Errorf("window %d: the stack cannot send the 5 bytes that the peer has", w)
+	}
+	s = r.synack(6)
+	r = sent(t, "hello")
+	s.SetWindow(65533)
+	if out := r.fromWire(s, "", "SA 0 ack 1"); out.ToStack[0].Window() != 65535 {
+		t.Errorf("window %d, want 65535", out.ToStack[0].Window())
+	}
+	r = accepted(t, "hello")
+	s = r.up(seg.ACK, 1, 6, "x")
+	s.SetWindow(0)
+	if out := r.fromWire(s, "", "A 1:1 ack 1"); out.ToStack[0].Window() != 1 {
+		t.Errorf("window %d, want 1 unit", out.ToStack[0].Window())
+	}
+}
+
+func TestProbes(t *testing.T) {
+	covers.IDs(t, "H-02")
+	r := accepted(t, "hello")
+	r.fromStack(r.bare(0, 1), "A 5 ack 1", "")                  // keep-alive: SND.NXT-1
+	r.fromStack(r.down(seg.ACK, 0, 1, "\x00"), "A 5 ack 1", "") // zero-window probe
+	r.fromStack(r.bare(1, 1), "A 6 ack 1", "")                  // window update
+}
+
+func TestNewsOnASwallowedSegment(t *testing.T) {
+	covers.IDs(t, "H-06")
+	r := accepted(t, "hello")
+	r.fromStack(r.down(seg.ACK|seg.PSH, 1, 7, "hello"), "A 6 ack 7", "")
+}
+
+func TestCloseAfterSuccess(t *testing.T) {
+	covers.IDs(t, "C-57", "H-09")
+	r := accepted(t, "hello")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.fromStack(r.down(seg.FIN|seg.ACK, 6, 1, ""), "=", "") // FIN seq=ISS+1+n
+	r.wait(20*time.Millisecond, "A 1 ack 6")
+
+	r = accepted(t, "hello") // data and FIN in one segment
+	r.fromStack(r.down(seg.FIN|seg.ACK|seg.PSH, 1, 1, "hello"), "FA 6 ack 1", "")
+	r.wait(20*time.Millisecond, "A 1 ack 6")
+}
+
+func TestAbortBeforeTheWrite(t *testing.T) {
+	covers.IDs(t, "C-58", "H-09")
+	r := accepted(t, "hello")
+	r.fromStack(r.down(seg.RST|seg.ACK, 1, 1, ""), "RA 6 ack 1", "")
+	r.state(Done)
+	r = accepted(t, "hello")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.fromStack(r.down(seg.RST, 6, 0, ""), "=", "")
+}
+
+func TestNothingOld(t *testing.T) {
+	covers.IDs(t, "C-59", "H-02")
+	// Whatever empty segment the stack sends after the answer, its number is not
+	// below what the peer expects; a keep-alive probe alone is one below.
+	for seq := range 7 {
+		for _, f := range []seg.Flags{seg.ACK, seg.ACK | seg.PSH, seg.RST | seg.ACK} {
+			r := accepted(t, "hello")
+			out := r.c.FromStack(r.now, r.down(f, seq, 1, ""))
+			least := iss.Add(6)
+			if seq == 0 && !f.Has(seg.RST) {
+				least = iss.Add(5)
+			}
+			for _, s := range out.ToWire {
+				if s.Seq().LessThan(least) {
+					t.Errorf("%v left with number %d", f, s.Seq()-iss)
+				}
+			}
+			if out.Pass && seq < 6 {
+				t.Errorf("%v with number %d passed", f, seq)
+			}
+		}
+	}
+}
+
+func TestMismatch(t *testing.T) {
+	covers.IDs(t, "H-08", "H-09", "P2")
+	for _, tt := range []struct {
+		name string
+		s    func(r *rig) seg.Segment
+	}{
+		{"other bytes", func(r *rig) seg.Segment { return r.data(1, "jello") }},
+		{"other bytes behind the first", func(r *rig) seg.Segment { return r.data(1, "hellx") }},
+		{"FIN inside the bytes", func(r *rig) seg.Segment { return r.down(seg.FIN|seg.ACK, 1, 1, "hel") }},
+		{"FIN without the bytes", func(r *rig) seg.Segment { return r.down(seg.FIN|seg.ACK, 1, 1, "") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := accepted(t, "hello")
+			out := r.c.FromStack(r.now, tt.s(r))
+			if len(out.ToWire) != 1 || len(out.ToStack) != 1 || out.Pass {
+				t.Fatalf("out %+v, want a reset each way", out)
+			}
+			if got := brief(out.ToWire[0], false); got != "RA 6 ack 1" {
+				t.Errorf("to the wire %q", got)
+			}
+			if got := out.ToStack[0]; !got.Flags().Has(seg.RST) || got.Seq() != irs.Add(1) {
+				t.Errorf("to the stack %q; a reset must have RCV.NXT", brief(got, true))
+			}
+			r.outcome(5, 5, ReasonMismatch)
+			r.state(Done)
+		})
+	}
+}
+
+func TestResetByThePeer(t *testing.T) {
+	r := accepted(t, "hello")
+	r.fromWire(r.up(seg.RST|seg.ACK, 1, 6, ""), "", "=") // the stack judges by its number
+	r.fromWire(r.up(seg.RST, 1, 0, ""), "", "=")
+}
+
+func TestRepeatedSYNACK(t *testing.T) {
+	covers.IDs(t, "H-01")
+	r := accepted(t, "hello")
+	r.fromWire(r.synack(6), "", "SA 0 ack 1")
+	r.fromStack(r.bare(1, 1), "A 6 ack 1", "") // the stack's answer to it
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.fromWire(r.synack(6), "", "=")
+}
+
+func TestAckOfWhatNobodySent(t *testing.T) {
+	r := accepted(t, "hello")
+	r.fromWire(r.up(seg.ACK, 1, 5000, ""), "", "=") // the stack ignores it
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.state(Open)
+}
+
+func TestNobodyWrites(t *testing.T) {
+	r := accepted(t, "hello")
+	r.wait(openLife-time.Second, "")
+	r.state(Open)
+	r.wait(2*time.Second, "")
+	r.state(Done)
+}
+
+func TestWithoutTimestamps(t *testing.T) {
+	covers.IDs(t, "H-10")
+	r := newRig(t, known(1460), "hello")
+	r.synOptions = []byte{seg.OptMSS, 4, 5, 180}
+	r.answerOptions = r.synOptions
+	r.c.FromStack(0, r.syn())
+	r.now = 20 * time.Millisecond
+	out := r.fromWire(r.up(seg.SYN|seg.ACK, 0, 6, "now"), "", "SA 0 ack 1, A 1:3 ack 1")
+	if n := len(out.ToStack[1].OptionBytes()); n != 0 {
+		t.Errorf("%d bytes of options that were not negotiated", n)
+	}
+	if w := out.ToStack[1].Window(); w != 505 {
+		t.Errorf("window %d, want 505: no scale was agreed on", w)
+	}
+	r.c.FromStack(r.now, r.data(1, "hello"))
+	if out := r.wait(20*time.Millisecond, "A 1 ack 6"); len(out.ToStack[0].OptionBytes()) != 0 {
+		t.Error("timestamps that were not negotiated")
+	}
+}
+
+func TestAnotherAttemptOnTheSameFlow(t *testing.T) {
+	covers.IDs(t, "B-09")
+	r := sent(t, "hello")
+	other := r.syn()
+	other.SetSeq(iss.Add(100000))
+	r.fromStack(other, "=", "")
+	r.state(Done)
+	r = accepted(t, "hello")
+	r.fromStack(r.syn(), "=", "")
+	r.state(Done)
+}
