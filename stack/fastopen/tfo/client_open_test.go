@@ -146,7 +146,7 @@ func TestAbortBeforeTheWrite(t *testing.T) {
 }
 
 func TestNothingOld(t *testing.T) {
-	covers.IDs(t, "C-59", "H-02")
+	covers.IDs(t, "C-59", "B-01", "H-02")
 	// Whatever empty segment the stack sends after the answer, its number is not
 	// below what the peer expects; a keep-alive probe alone is one below.
 	for seq := range 7 {
@@ -258,4 +258,24 @@ func TestAnotherAttemptOnTheSameFlow(t *testing.T) {
 	r = accepted(t, "hello")
 	r.fromStack(r.syn(), "=", "")
 	r.state(Done)
+}
+
+func TestHeldAcknowledgementGrows(t *testing.T) {
+	covers.IDs(t, "H-06", "H-07", "H-10")
+	r := accepted(t, "hello")
+	s := r.up(seg.ACK, 1, 6, "")
+	r.c.FromWire(r.now, s) // the peer's newest window: 500 units from 6 on
+	r.fromStack(r.data(1, "he"), "", "")
+	r.fromStack(r.data(3, "l"), "", "")
+	out := r.wait(20*time.Millisecond, "A 1 ack 4")
+	// 500 units of 128 bytes, and the two bytes that lie between.
+	if w := out.ToStack[0].Window(); w != 501 {
+		t.Errorf("window %d, want 501", w)
+	}
+	r.state(Open)
+	r.fromStack(r.data(4, "lo"), "", "")
+	out = r.wait(20*time.Millisecond, "A 1 ack 6")
+	if w := out.ToStack[0].Window(); w != 500 {
+		t.Errorf("window %d, want 500", w)
+	}
 }

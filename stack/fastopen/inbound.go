@@ -1,0 +1,109 @@
+package fastopen
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/wskstack/wskstack/stack/fastopen/tfo"
+	"github.com/wskstack/wskstack/stack/seg"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// DeliverNetworkPacket implements stack.NetworkDispatcher for the link below.
+func (l *Link) DeliverNetworkPacket(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) {
+	if l.active.Load() == 0 {
+		l.Endpoint.DeliverNetworkPacket(proto, pkt)
+		return
+	}
+	f := l.flowUp(pkt)
+	if f == nil {
+		l.Endpoint.DeliverNetworkPacket(proto, pkt)
+		return
+	}
+	segments, e := f.up(proto, pkt)
+	l.send(segments, e)
+	l.up.drain(l)
+}
+
+// headLen is how much of a packet is looked at to find its flow: the longest
+// IPv4 header and the ports.
+const headLen = 64
+
+// flowUp finds the flow that a packet coming up belongs to, or quotes.
+func (l *Link) flowUp(pkt *gstack.PacketBuffer) *Flow {
+	head, ok := pkt.Data().PullUp(min(headLen, pkt.Data().Size()))
+	if !ok || len(head) < header.IPv4MinimumSize {
+		return nil
+	}
+	var src, dst netip.Addr
+	var proto byte
+	at := header.IPv6MinimumSize
+	switch head[0] >> 4 {
+	case 4:
+		src, dst = netip.AddrFrom4([4]byte(head[12:])), netip.AddrFrom4([4]byte(head[16:]))
+		proto, at = head[9], int(head[0]&0xf)*4
+	case 6:
+		if len(head) < header.IPv6MinimumSize {
+			return nil
+		}
+		src, dst = netip.AddrFrom16([16]byte(head[8:])), netip.AddrFrom16([16]byte(head[24:]))
+		proto = head[6]
+	default:
+		return nil
+	}
+	switch {
+	case proto == uint8(header.TCPProtocolNumber) && len(head) >= at+4:
+		return l.table.get(key{
+			local:  netip.AddrPortFrom(dst, binary.BigEndian.Uint16(head[at+2:])),
+			remote: netip.AddrPortFrom(src, binary.BigEndian.Uint16(head[at:])),
+		})
+	case proto == uint8(header.UDPProtocolNumber), proto == uint8(header.TCPProtocolNumber):
+		return nil
+	}
+	return l.flowBehind(ipBytes(pkt))
+}
+
+// flowBehind finds the flow of a packet whose TCP header does not stand right
+// behind the IP header: in an ICMP quote, or behind IPv6 extension headers.
+func (l *Link) flowBehind(b []byte) *Flow {
+	if e, ok := seg.ParseICMPError(b); ok {
+		return l.table.get(key{local: e.Src, remote: e.Dst})
+	}
+	if s, err := seg.Parse(b); err == nil {
+		return l.table.get(key{local: s.Dst(), remote: s.Src()})
+	}
+	return nil
+}
+
+// up takes a packet of the flow that comes up. What netstack is to see, the
+// packet itself included, is queued; what is to be answered is returned.
+func (f *Flow) up(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) ([]seg.Segment, egress) {
+	b := ipBytes(pkt)
+	s, err := seg.Parse(b)
+	damaged := err == nil && !f.link.trusted(pkt) && !s.Verify()
+	now := f.link.now()
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := tfo.Out{Pass: true}
+	switch {
+	case f.done.Load() || damaged:
+		// Netstack counts and drops what is damaged.
+	case err == nil:
+		f.linkHdr = append(f.linkHdr[:0], pkt.LinkHeader().Slice()...)
+		out = f.client.FromWire(now, s)
+	default:
+		if e, ok := seg.ParseICMPError(b); ok && seg.VerifyICMP(b) {
+			out = f.client.FromICMP(now, e)
+		}
+	}
+	if out.Pass {
+		f.link.up.push(upItem{proto: proto, pkt: pkt.IncRef()})
+	}
+	if f.done.Load() {
+		return nil, egress{}
+	}
+	return f.carry(out), f.egress
+}
