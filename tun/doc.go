@@ -1,0 +1,41 @@
+// Package tun opens a Linux TUN device and moves IP packets through it, without
+// leaving anything behind.
+//
+//	caller ──► Write(batch) ──► writev ──┐                    ┌──► addresses,
+//	                                     ├── /dev/net/tun ── kernel  routes, MTU,
+//	caller ◄── Read(batch)  ◄── readv  ──┘   (water's fd)     └──► link state
+//	                                                                ▲
+//	       Open ──► journal ──► netlink ────────────────────────────┘
+//	       Close ◄── journal, newest first
+//
+// The descriptor is opened by github.com/songgao/water, in water.go and nowhere
+// else. Packets do not pass through water: they are read and written in batches
+// straight from and into the caller's buffers.
+//
+// # Who owns what
+//
+// A Device owns its descriptor, one netlink socket in the device's namespace and
+// the journal of what Open has changed; it runs no goroutine. The caller owns the
+// buffers of a batch before and after a call. Open creates a device and Close
+// removes it, or, if a persistent device of that name exists and nobody holds it,
+// Open uses it and Close leaves it exactly as it was found. A created device
+// ends with the process, however that ends. What was set on an adopted device
+// stays if the process is killed: nobody is left to take it back, and the next
+// Open cannot tell it from an administrator's settings.
+//
+// One thing on an adopted device is the kernel's own doing and stays: when a link
+// that was up gets a carrier, which is what attaching means, the kernel gives it a
+// link-local address (RFC 4291 §2.5.6).
+//
+// # Namespaces
+//
+// A device is opened in the namespace of the calling thread or in
+// Config.Namespace. Afterwards its Device works from any thread.
+//
+// # Limits
+//
+// Linux 3.8 or later. One queue, no offloads: ordinary packets of up to 65,535
+// bytes with complete checksums. A created device has the multi_queue flag, and
+// an owner, so that no other user can join it. Open is serial work of a few
+// system calls and takes no context.
+package tun

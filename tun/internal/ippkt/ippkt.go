@@ -1,0 +1,135 @@
+// Package ippkt holds what every packet device of this module checks in the
+// same way: whether the bytes that arrived are a whole IP packet, and whether a
+// packet handed over for writing is one that a plain device can take. It is
+// shared by tun and tun/tuntest, so that the double refuses what the real device
+// refuses.
+package ippkt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/wskstack/wskstack/stack/iolink/frame"
+)
+
+// MaxViews is the largest number of pieces one packet may consist of: the
+// kernel's limit for one readv or writev (UIO_MAXIOV), less the spill buffer.
+const MaxViews = 1023
+
+// MaxSize is the largest IP packet without jumbo payload, in bytes.
+const MaxSize = 65535
+
+// Shortest headers, in bytes: RFC 791 §3.1, RFC 8200 §3.
+const (
+	minIPv4 = 20
+	minIPv6 = 40
+)
+
+// nextHeaderHopByHop announces the options that may carry a jumbo payload
+// length (RFC 2675 §3), the one case in which a payload length of 0 is no lie.
+const nextHeaderHopByHop = 0
+
+// ErrOffload is returned for a packet with offload facts that the device did
+// not offer.
+var ErrOffload = errors.New("the device does no offload: write ordinary packets with complete checksums, as Offloads says")
+
+// ErrPacket is returned for a packet that is not well formed as a frame.Packet.
+var ErrPacket = errors.New("not a valid packet")
+
+// Verdict says what Inspect found.
+type Verdict uint8
+
+// The verdicts.
+const (
+	// Whole: an IP header is there, and no byte that it announces is missing.
+	Whole Verdict = iota
+	// Truncated: the header announces more bytes than there are.
+	Truncated
+	// Malformed: neither an IPv4 nor an IPv6 header.
+	Malformed
+)
+
+// Capacity is the room in views, in bytes.
+func Capacity(views [][]byte) int {
+	n := 0
+	for _, v := range views {
+		n += len(v)
+	}
+	return n
+}
+
+// Inspect judges the packet in the first n bytes of views. It asks only whether
+// the packet is whole; whether it makes sense is for the stack to say.
+// Bytes beyond the announced length are not a fault (they are padding).
+func Inspect(views [][]byte, n int) Verdict {
+	var head [8]byte
+	if gather(head[:], views, n) == 0 {
+		return Malformed
+	}
+	switch head[0] >> 4 {
+	case 4:
+		if n < minIPv4 {
+			return Malformed
+		}
+		if int(binary.BigEndian.Uint16(head[2:])) > n {
+			return Truncated
+		}
+		return Whole
+	case 6:
+		if n < minIPv6 {
+			return Malformed
+		}
+		payload := int(binary.BigEndian.Uint16(head[4:]))
+		if payload == 0 && head[6] == nextHeaderHopByHop {
+			return Whole
+		}
+		if minIPv6+payload > n {
+			return Truncated
+		}
+		return Whole
+	}
+	return Malformed
+}
+
+// gather copies the first bytes of views, n at most, into dst and reports how
+// many it copied.
+func gather(dst []byte, views [][]byte, n int) int {
+	dst = dst[:min(len(dst), max(n, 0))]
+	got := 0
+	for _, v := range views {
+		got += copy(dst[got:], v)
+	}
+	return got
+}
+
+// Scatter copies src into views in their order and reports how many bytes fitted.
+func Scatter(views [][]byte, src []byte) int {
+	done := 0
+	for _, v := range views {
+		done += copy(v, src[done:])
+	}
+	return done
+}
+
+// CheckWrite says why a plain device cannot take p, or nil.
+func CheckWrite(p *frame.Packet) error {
+	o := &p.Offload
+	if o.GSO != frame.GSONone || o.Checksum == frame.ChecksumPartial {
+		return fmt.Errorf("%w (GSO %d, checksum state %d)", ErrOffload, o.GSO, o.Checksum)
+	}
+	if o.Checksum > frame.ChecksumValid {
+		return fmt.Errorf("%w (unknown checksum state %d)", ErrOffload, o.Checksum)
+	}
+	if len(p.Views) > MaxViews {
+		return fmt.Errorf("%w: %d views, the kernel takes %d at most", ErrPacket, len(p.Views), MaxViews)
+	}
+	size := Capacity(p.Views)
+	if size != p.Size {
+		return fmt.Errorf("%w: Size is %d, its views hold %d bytes", ErrPacket, p.Size, size)
+	}
+	if size == 0 || size > MaxSize {
+		return fmt.Errorf("%w: %d bytes, a packet has 1 to %d", ErrPacket, size, MaxSize)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package tun
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// nodePath is where water opens the TUN driver; ours is the same.
+const nodePath = "/dev/net/tun"
+
+// baseFlags is the framing of every queue here: bare IP packets.
+const baseFlags = unix.IFF_TUN | unix.IFF_NO_PI
+
+// framingFlags are those that the kernel takes over from the first queue that
+// attaches (TUN_FEATURES in drivers/net/tun.c) and that rtnetlink shows.
+const framingFlags = unix.IFF_TUN | unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE
+
+// node is a descriptor of /dev/net/tun of our own, beside water's: it claims a
+// name atomically, finds out whether an attach is allowed, and puts flags back.
+// It belongs to the network namespace of the thread that opened it.
+type node struct{ fd int }
+
+func openNode() (*node, error) {
+	fd, err := unix.Open(nodePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nodeError(err)
+	}
+	return &node{fd}, nil
+}
+
+// close is idempotent.
+func (n *node) close() {
+	if n.fd >= 0 {
+		_ = unix.Close(n.fd)
+		n.fd = -1
+	}
+}
+
+// attach makes the descriptor a queue of the device, and creates the device if
+// there is none. It returns the device's name.
+func (n *node) attach(name string, flags uint16) (string, error) {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return "", err
+	}
+	req.SetUint16(flags)
+	if err := unix.IoctlIfreq(n.fd, unix.TUNSETIFF, req); err != nil {
+		return "", err
+	}
+	return req.Name(), nil
+}
+
+func (n *node) setOwner(uid uint32) error { return unix.IoctlSetInt(n.fd, unix.TUNSETOWNER, int(uid)) }
+func (n *node) setGroup(gid uint32) error { return unix.IoctlSetInt(n.fd, unix.TUNSETGROUP, int(gid)) }
+
+// deviceFlags asks a queue for its device's name and flags.
+func deviceFlags(fd int) (name string, flags uint16, err error) {
+	req, err := unix.NewIfreq("")
+	if err != nil {
+		return "", 0, err
+	}
+	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, req); err != nil {
+		return "", 0, err
+	}
+	return req.Name(), req.Uint16(), nil
+}
+
+// setPersist says whether the device outlives its last descriptor.
+func setPersist(fd int, on bool) error {
+	value := 0
+	if on {
+		value = 1
+	}
+	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, value)
+}
+
+// differing names the flags in which two sets differ, for people.
+func differing(have, want uint16) string {
+	names := []struct {
+		bit  uint16
+		name string
+	}{
+		{unix.IFF_TUN, "tun"}, {unix.IFF_TAP, "tap"}, {unix.IFF_NO_PI, "no_pi"},
+		{unix.IFF_VNET_HDR, "vnet_hdr"}, {unix.IFF_MULTI_QUEUE, "multi_queue"},
+	}
+	var out []string
+	for _, n := range names {
+		if (have^want)&n.bit != 0 {
+			state := "off"
+			if have&n.bit != 0 {
+				state = "on"
+			}
+			out = append(out, fmt.Sprintf("%s is %s", n.name, state))
+		}
+	}
+	return strings.Join(out, ", ")
+}
