@@ -173,7 +173,7 @@ func (a *attachment) verify(nl *links, want uint16) error {
 	}
 	var have uint16
 	var askErr error
-	if err := raw.Control(func(fd uintptr) { _, have, askErr = deviceFlags(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { have, askErr = deviceFlags(int(fd)) }); err != nil {
 		return fail(ErrSystem, "cannot reach the descriptor of %s: %v", a.name, err)
 	}
 	if askErr != nil {

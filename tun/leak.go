@@ -26,7 +26,7 @@ func tunDescriptors() map[int]bool {
 			continue
 		}
 		// EBADFD: open on the driver, but no queue of a device.
-		if _, _, err := deviceFlags(fd); err == unix.EBADFD {
+		if _, err := deviceFlags(fd); err == unix.EBADFD {
 			found[fd] = true
 		}
 	}

@@ -55,16 +55,16 @@ func (n *node) attach(name string, flags uint16) (string, error) {
 func (n *node) setOwner(uid uint32) error { return unix.IoctlSetInt(n.fd, unix.TUNSETOWNER, int(uid)) }
 func (n *node) setGroup(gid uint32) error { return unix.IoctlSetInt(n.fd, unix.TUNSETGROUP, int(gid)) }
 
-// deviceFlags asks a queue for its device's name and flags.
-func deviceFlags(fd int) (name string, flags uint16, err error) {
+// deviceFlags asks a queue for its device's flags.
+func deviceFlags(fd int) (uint16, error) {
 	req, err := unix.NewIfreq("")
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, req); err != nil {
-		return "", 0, err
+		return 0, err
 	}
-	return req.Name(), req.Uint16(), nil
+	return req.Uint16(), nil
 }
 
 // setPersist says whether the device outlives its last descriptor.

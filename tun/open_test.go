@@ -288,7 +288,7 @@ func TestWaterLeavesNoDescriptor(t *testing.T) {
 	}
 	defer other.close()
 	closeLeaked(known)
-	if _, _, err := deviceFlags(other.fd); err != unix.EBADFD {
+	if _, err := deviceFlags(other.fd); err != unix.EBADFD {
 		t.Errorf("another's descriptor was closed: %v", err)
 	}
 	if n := fds(t); n != before+1 {

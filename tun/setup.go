@@ -75,7 +75,7 @@ func (s *setup) awaitLocal(addr netip.Addr) error {
 	if addr.Is4() {
 		return nil
 	}
-	for deadline := time.Now().Add(localLimit); ; time.Sleep(localPoll) {
+	for deadline := time.Now().Add(localLimit); ; time.Sleep(localPoll) { //nolint:forbidigo // nothing announces the end of that work queue
 		switch ready, err := s.nl.localIPv6(s.index, addr); {
 		case err != nil:
 			return fail(ErrSystem, "cannot list the local addresses: %v", err)

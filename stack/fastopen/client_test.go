@@ -381,11 +381,11 @@ func TestOffChangesNothing(t *testing.T) {
 		if o := c.flow.Outcome(); o.Wanted || o.Reason != tfo.ReasonOff {
 			t.Errorf("outcome %+v", o)
 		}
-		c = h.dial("hello", fastopen.ModeOff)
+		h.dial("hello", fastopen.ModeOff)
 		if s := h.next(); len(s.Payload()) != 0 {
 			t.Error("the connection's own mode does not count")
 		}
-		c = h.dial("hello", fastopen.ModeCookieless)
+		h.dial("hello", fastopen.ModeCookieless)
 		if s := h.next(); string(s.Payload()) != "hello" || len(s.OptionBytes()) != 20 {
 			t.Error("cookieless: the SYN has no data, or an option")
 		}

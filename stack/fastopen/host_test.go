@@ -63,9 +63,7 @@ func newHost(t *testing.T, v6 bool, mtu uint32, cfg fastopen.Config) *host {
 	t.Cleanup(func() {
 		h.stack.Destroy()
 		h.wire.Close()
-		for _, p := range h.left() {
-			_ = p
-		}
+		h.left()
 		if n := h.link.Stats().Openings; n != 0 {
 			t.Errorf("%d openings are left behind", n)
 		}
@@ -105,13 +103,6 @@ func must(t *testing.T, err tcpip.Error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func (h *host) ours() netip.Addr {
-	if h.v6 {
-		return ours6
-	}
-	return ours4
 }
 
 func (h *host) theirs() netip.Addr {

@@ -366,7 +366,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for range s.Options() { //nolint:revive // walking is the test
+		for range s.Options() {
+			continue // walking is the test
 		}
 		s.MSS()
 		s.WScale()

@@ -148,7 +148,8 @@ func start(fd int, cfg ClientConfig) (opening, error) {
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return opening{}, os.NewSyscallError("connect", err)
 	}
-	return opening{inProgress: err != nil || cfg.Method == Plain}, nil
+	inProgress := err != nil || cfg.Method == Plain
+	return opening{inProgress: inProgress}, nil //nolint:nilerr // EINPROGRESS is what is hoped for
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {

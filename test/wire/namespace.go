@@ -13,7 +13,7 @@ func (w *Wire) prepare() error {
 		return err
 	}
 	if _, err := w.Namespace.Sysctl("net.ipv6.conf.default.disable_ipv6"); err != nil {
-		return nil // a kernel without IPv6: the wire has IPv4
+		return nil //nolint:nilerr // a kernel without IPv6: the wire has IPv4
 	}
 	w.StackAddresses = append(w.StackAddresses, stack6)
 	w.PeerAddresses = append(w.PeerAddresses, peer6)
