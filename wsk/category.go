@@ -1,0 +1,52 @@
+package wsk
+
+import "github.com/wskstack/wskstack/wsk/ntstatus"
+
+// category is what kind of socket the Flags of Socket ask for.
+type category struct {
+	name   string
+	flag   uint32
+	types  map[uint16]uint32 // socket type -> protocol; anyProtocol allows all
+	served bool              // whether this provider makes such sockets
+}
+
+// anyProtocol stands for every protocol number, as with raw sockets.
+const anyProtocol = ^uint32(0)
+
+// categoryTable is never written to.
+var categoryTable = [...]category{
+	{"basic", FlagBasicSocket, map[uint16]uint32{
+		SOCK_STREAM: IPPROTO_TCP, SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, false},
+	{"listening", FlagListenSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, false},
+	{"connection", FlagConnectionSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
+	{"datagram", FlagDatagramSocket, map[uint16]uint32{
+		SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, false},
+	{"stream", FlagStreamSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
+}
+
+// findCategory returns the category of a request for a socket, or why there is
+// none: STATUS_INVALID_PARAMETER for flags that name no single category and for a
+// type or protocol that the category does not have, STATUS_NOT_SUPPORTED for
+// another family and for a category that this provider does not make.
+func findCategory(family, socketType uint16, protocol, flags uint32) (*category, ntstatus.Status) {
+	var c *category
+	for i := range categoryTable {
+		if categoryTable[i].flag == flags {
+			c = &categoryTable[i]
+		}
+	}
+	if c == nil {
+		return nil, ntstatus.InvalidParameter
+	}
+	if family != AF_INET && family != AF_INET6 {
+		return nil, ntstatus.NotSupported
+	}
+	want, ok := c.types[socketType]
+	if !ok || want != anyProtocol && want != protocol {
+		return nil, ntstatus.InvalidParameter
+	}
+	if !c.served {
+		return nil, ntstatus.NotSupported
+	}
+	return c, ntstatus.Success
+}

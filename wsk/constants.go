@@ -1,0 +1,99 @@
+package wsk
+
+// Address families (ADDRESS_FAMILY). The values are Windows', not Linux'.
+const (
+	AF_UNSPEC uint16 = 0
+	AF_INET   uint16 = 2
+	AF_INET6  uint16 = 23
+)
+
+// Socket types.
+const (
+	SOCK_STREAM uint16 = 1
+	SOCK_DGRAM  uint16 = 2
+	SOCK_RAW    uint16 = 3
+)
+
+// Protocols of Socket, and levels of ControlSocket.
+const (
+	IPPROTO_IP     uint32 = 0
+	IPPROTO_ICMP   uint32 = 1
+	IPPROTO_TCP    uint32 = 6
+	IPPROTO_UDP    uint32 = 17
+	IPPROTO_IPV6   uint32 = 41
+	IPPROTO_ICMPV6 uint32 = 58
+	IPPROTO_RAW    uint32 = 255
+	SOL_SOCKET     uint32 = 0xFFFF
+)
+
+// Categories: the Flags of Socket, exactly one.
+const (
+	FlagBasicSocket      uint32 = 0x0
+	FlagListenSocket     uint32 = 0x1
+	FlagConnectionSocket uint32 = 0x2
+	FlagDatagramSocket   uint32 = 0x4
+	FlagStreamSocket     uint32 = 0x8
+)
+
+// Flags of Send, Receive and Disconnect: the same numbers mean different things
+// per function.
+const (
+	FlagOOB     uint32 = 0x1 // Send: urgent data; not supported
+	FlagNoDelay uint32 = 0x2 // Send: send this and everything before it now, without Nagle's wait
+
+	FlagWaitAll uint32 = 0x2 // Receive: complete when the buffer is full
+	FlagDrain   uint32 = 0x4 // Receive: throw data away until the peer disconnects
+
+	FlagAbortive uint32 = 0x1 // Disconnect: reset the connection
+)
+
+// Options at level SOL_SOCKET.
+const (
+	SO_KEEPALIVE          uint32 = 0x0008
+	SO_SNDBUF             uint32 = 0x1001
+	SO_RCVBUF             uint32 = 0x1002
+	SO_TYPE               uint32 = 0x1008
+	SO_WSK_SECURITY       uint32 = 0x4001
+	SO_WSK_EVENT_CALLBACK uint32 = 0x4002
+)
+
+// Options at level IPPROTO_TCP.
+const (
+	TCP_NODELAY   uint32 = 1
+	TCP_KEEPALIVE uint32 = 3 // seconds; the same option as TCP_KEEPIDLE
+	TCP_KEEPIDLE  uint32 = 3 // seconds
+	TCP_MAXSEG    uint32 = 4 // bytes
+	TCP_FASTOPEN  uint32 = 15
+	TCP_KEEPCNT   uint32 = 16
+	TCP_KEEPINTVL uint32 = 17 // seconds
+)
+
+// Options at level IPPROTO_IPV6.
+const (
+	IPV6_V6ONLY uint32 = 27
+)
+
+// ControlType says what ControlSocket is to do (WSK_CONTROL_SOCKET_TYPE).
+type ControlType uint32
+
+// The kinds of control.
+const (
+	SetOption ControlType = 0
+	GetOption ControlType = 1
+	Ioctl     ControlType = 2
+)
+
+// Ioctl codes that answer a documented refusal here.
+const (
+	SIO_WSK_REGISTER_EXTENSION uint32 = 0xCF000002
+	SIO_WSK_QUERY_INSPECT_ID   uint32 = 0x4F000005
+)
+
+// Waits of CaptureProviderNPI, in milliseconds.
+const (
+	NoWait       uint32 = 0
+	InfiniteWait uint32 = 0xFFFFFFFF
+)
+
+// MaxConnectData is the most ConnectEx takes, in bytes.
+const MaxConnectData = 65535

@@ -1,0 +1,52 @@
+// Package wsk is a socket layer in the shape of Windows' Winsock Kernel (WSK):
+// asynchronous sockets whose every call is one IRP, completed exactly once.
+//
+//	client goroutine        Socket.ConnectEx(addr, buf, 0, irp)
+//	      |                                          ^ completion routine
+//	      v  checked, copied, queued; STATUS_PENDING |  (never on this goroutine)
+//	  +--------- flow: one per socket ---------------+----+
+//	  | state table | queues: connect, sends, recvs, close |
+//	  +-----------+------------------------------^---------+
+//	      worker: |                              | wake
+//	      v  Connect, Write, Read, CloseWrite    |
+//	  Transport (made by a Network; package onstack joins it to the stack)
+//
+// A Provider stands on a Network. A client registers, captures the provider's
+// dispatch table, creates sockets, closes them, releases, deregisters. Names and
+// the order of parameters are those of wsk.h without the Wsk prefix, one Go type
+// stands for each category's dispatch table, and numbers (families, options,
+// flags, statuses) are Windows' own.
+//
+// No call blocks, except CaptureProviderNPI with a wait and Deregister, which say
+// so: this is what IRQL <= DISPATCH_LEVEL means here. A call takes the socket's
+// lock for as long as it takes to move bytes between memory, and never waits for
+// the network, a timer or another request.
+//
+// Each call that takes an IRP does one of two things. It answers STATUS_PENDING:
+// then the IRP completes later, or has just done so, on a goroutine of the
+// socket's with nothing of the caller's below it, and PendingReturned is true. Or
+// it answers a failure: then the IRP has been completed with that status before
+// the call returned, and PendingReturned is false. A call that could have
+// succeeded at once pends all the same. The one exception is a call whose IRP is
+// nil, or not idle: it answers STATUS_INVALID_PARAMETER and touches nothing, since
+// there is no IRP of its own to complete. An IRP that was cancelled before the
+// call completes with STATUS_CANCELLED.
+//
+// Who owns what: addresses, option values and the fields of a Buf are copied
+// before a call returns. The memory of a Buf's MDL chain belongs to the provider
+// until the IRP completes. A socket's memory is the garbage collector's; what
+// matters is that it is closed. A completion routine must not wait for another
+// request, since it may be the one that would have to complete it: routines of one
+// socket are called one after the other. It may start requests and close the
+// socket.
+//
+// A socket's worker is a goroutine that lives while there is something to do at
+// the moment; a socket with a pending receive and no data has none. Locks: a
+// socket's before its IRPs', its transport's and the provider's, which are leaves to
+// this package; completion routines run under none.
+//
+// Limits: the connection and stream categories, and of the latter the connection
+// flow. The other categories answer STATUS_NOT_SUPPORTED. There are no event
+// callbacks. Owning process, owning thread and security descriptor have no meaning
+// here, and Socket and SocketConnect do not have these parameters.
+package wsk

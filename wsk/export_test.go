@@ -1,0 +1,73 @@
+package wsk
+
+import (
+	"syscall"
+
+	"github.com/wskstack/wskstack/wsk/ntstatus"
+)
+
+// What the tests of package wsk_test see of the inside.
+
+type (
+	Function  = function
+	Happening = happening
+	Kind      = kind
+	End       = end
+)
+
+const (
+	NumStates     = numStates
+	NumFunctions  = numFunctions
+	NumHappenings = numHappenings
+	NumKinds      = numKinds
+	NumEnds       = numEnds
+)
+
+const (
+	FnBind, FnConnect, FnSend, FnReceive                    = fnBind, fnConnect, fnSend, fnReceive
+	FnDisconnect, FnAbort                                   = fnDisconnect, fnAbort
+	FnGetLocalAddress, FnGetRemoteAddress                   = fnGetLocalAddress, fnGetRemoteAddress
+	FnSetBeforeBind, FnSetBeforeConnect, FnControl, FnClose = fnSetBeforeBind, fnSetBeforeConnect, fnControl, fnClose
+)
+
+const (
+	EndBroken, EndAborted, EndClosed, EndCancelled, EndWithdrawn = endBroken, endAborted, endClosed, endCancelled, endWithdrawn
+	KindReceive, KindSend, KindDisconnect, KindConnect           = kindReceive, kindSend, kindDisconnect, kindConnect
+)
+
+// After is the table of happenings.
+func After(s State, h Happening) State { return after(s, h) }
+
+// Fate is the table of ends.
+func Fate(e End, k Kind) ntstatus.Status { return fateTable[e][k] }
+
+// StateOf returns a socket's state, Working whether its worker runs.
+func (s *ConnectionSocket) StateOf() State { return s.flow.describe().State }
+func (s *StreamSocket) StateOf() State     { return s.flow.describe().State }
+func (s *ConnectionSocket) Working() bool  { return s.flow.kicks.Load() > 0 }
+func (s *StreamSocket) Working() bool      { return s.flow.kicks.Load() > 0 }
+
+// ErrnoRow is a row of the table of errnos.
+type ErrnoRow struct {
+	Errno  syscall.Errno
+	During string
+	Status ntstatus.Status
+}
+
+// ErrnoRows returns the table of errnos.
+func ErrnoRows() []ErrnoRow {
+	names := map[during]string{always: "always", binding: "binding", connecting: "connecting", setting: "setting"}
+	var rows []ErrnoRow
+	for _, r := range errnoTable {
+		rows = append(rows, ErrnoRow{r.errno, names[r.during], r.status})
+	}
+	return rows
+}
+
+// StatusOf translates err.
+func StatusOf(err error, when string) ntstatus.Status {
+	return statusOf(err, map[string]during{"always": always, "binding": binding, "connecting": connecting, "setting": setting}[when])
+}
+
+// Segments returns what b describes.
+func (b *Buf) Segments() ([][]byte, ntstatus.Status) { return b.segments() }

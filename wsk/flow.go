@@ -1,0 +1,324 @@
+package wsk
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wskstack/wskstack/wsk/irp"
+	"github.com/wskstack/wskstack/wsk/ntstatus"
+)
+
+// flow is a socket's connection flow: what connection and stream sockets share.
+//
+// Every decision about an operation (done, cancelled, closed under it) is made
+// under mu, by whoever takes the operation out of connect, recvs, sends or close;
+// it goes to finished, and the worker calls its completion routine with no lock
+// held. The worker is a goroutine that exists from the first kick until there is
+// nothing more to do at the moment; a socket that only waits has none.
+type flow struct {
+	client   *Client
+	category *category
+	family   uint16
+	context  any // the SocketContext
+	self     any // *ConnectionSocket or *StreamSocket: what the client holds
+
+	// kicks counts the wake-ups that the worker has not looked at; whoever raises
+	// it from zero starts the worker. No lock may be needed to kick: the transport
+	// wakes under locks of its own, which the worker takes under mu.
+	kicks atomic.Uint64
+	// pended is the number of operations whose IRP is out; when there are none, a
+	// transport's wake-up is nobody's business.
+	pended atomic.Int64
+
+	mu sync.Mutex // before irp's lock and the transport's; guards all below
+
+	state     State
+	latched   ntstatus.Status // what ended the connection, in Aborted
+	calls     int             // calls that have entered and not left
+	transport Transport       // nil only in Bound, when a failed connect's port was lost
+	local     netip.AddrPort  // as bound, then as connected
+	remote    netip.AddrPort
+	options   options
+
+	connect *op
+	recvs   []*op // first in, first served
+	sends   []*op // sends, and last the graceful disconnect; first in, first out
+	closing *op
+
+	written   uint64 // bytes that the transport took
+	acked     uint64 // of those, acknowledged by the peer at the last look
+	finSent   bool   // CloseWrite was called
+	finAcked  bool   // the peer had acknowledged the FIN at the last look
+	pushing   bool   // Nagle is off for a send with FlagNoDelay
+	finished  []*op  // decided; their routines are still to be called
+	discarded []byte // where drained bytes go
+}
+
+// op is one operation.
+type op struct {
+	flow      *flow
+	kind      kind
+	req       irp.Request
+	cancelled atomic.Bool // set by the cancel hook, read by the worker
+
+	segs  [][]byte // what is still to be moved
+	total int      // bytes asked for
+	done  int      // bytes moved
+	flags uint32
+	mark  uint64 // stream offset behind a send's last byte, once it is all written
+
+	stillborn bool // of SocketConnect: the socket goes if this fails
+	final     bool // the socket is gone once this one's routine has returned
+	result    irp.StatusBlock
+}
+
+// cancel is the IRP's cancel hook.
+func (o *op) cancel() {
+	o.cancelled.Store(true)
+	if o.flow != nil {
+		o.flow.kick()
+	}
+}
+
+// call is the frame of every call that takes an IRP. body runs under f.mu, if
+// the socket is alive enough for fn, and answers STATUS_PENDING if it queued o,
+// STATUS_SUCCESS if the work is done, or what it failed with. A success pends all
+// the same: its routine runs on the worker, never on the caller's stack. A failure
+// completes the IRP before call returns, with no lock held.
+func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) ntstatus.Status {
+	o := &op{flow: f}
+	req, status := irp.Submit(i, o.cancel)
+	if status != ntstatus.Success {
+		return status
+	}
+	o.req = req
+	if f == nil {
+		req.Complete(irp.StatusBlock{Status: ntstatus.InvalidParameter})
+		return ntstatus.InvalidParameter
+	}
+	status = f.enter(fn, o, body)
+	if status == ntstatus.Pending {
+		return status
+	}
+	req.Complete(irp.StatusBlock{Status: status})
+	f.leave()
+	return status
+}
+
+// enter runs body and pends o unless it failed.
+func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntstatus.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	if fn != fnClose && o.req.Cancelled() { // a close cannot be cancelled
+		return ntstatus.Cancelled
+	}
+	if stateTable[fn][f.state].answer == forced {
+		return ntstatus.FileForcedClosed
+	}
+	status := body(o)
+	if status != ntstatus.Success && status != ntstatus.Pending {
+		return status
+	}
+	o.req.MarkPending()
+	f.pended.Add(1)
+	f.calls--
+	if status == ntstatus.Success {
+		f.finish(o, ntstatus.Success)
+	}
+	f.kick()
+	return ntstatus.Pending
+}
+
+// leave ends a call whose IRP was completed before it returned.
+func (f *flow) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls--
+	if f.state == Closing {
+		f.kick()
+	}
+}
+
+// allow looks fn up in the table and moves the socket on. It answers
+// STATUS_SUCCESS if fn is to do its work, else noWork and what fn answers.
+// Precondition: f.mu is held.
+func (f *flow) allow(fn function) (status ntstatus.Status, work bool) {
+	c := stateTable[fn][f.state]
+	switch c.answer {
+	case proceed:
+		f.state = c.next
+		return ntstatus.Success, true
+	case nothing:
+		return ntstatus.Success, false
+	case latched:
+		return f.latched, false
+	case forced:
+		return ntstatus.FileForcedClosed, false
+	default:
+		return ntstatus.InvalidDeviceState, false
+	}
+}
+
+// happen moves the socket on. Precondition: f.mu is held.
+func (f *flow) happen(h happening) { f.state = after(f.state, h) }
+
+// finish decides o: its routine is the worker's to call. Precondition: f.mu is
+// held and o is in no queue any more.
+func (f *flow) finish(o *op, status ntstatus.Status) {
+	o.result.Status = status
+	f.finished = append(f.finished, o)
+}
+
+// end finishes o before its time. Precondition: as for finish.
+func (f *flow) end(o *op, why end) {
+	status := fateTable[why][o.kind]
+	if status == theLatched {
+		status = f.latched
+	}
+	if o.kind != kindConnect {
+		o.result.Information = uintptr(o.done)
+	}
+	if o.stillborn {
+		o.final = true
+		o.result.Object = nil
+	}
+	f.finish(o, status)
+}
+
+// endAll finishes every pended operation but close. Precondition: f.mu is held.
+func (f *flow) endAll(why end) {
+	if f.connect != nil {
+		f.end(f.connect, why)
+		f.connect = nil
+	}
+	for _, o := range f.recvs {
+		f.end(o, why)
+	}
+	for _, o := range f.sends {
+		f.end(o, why)
+	}
+	f.recvs, f.sends = nil, nil
+}
+
+// wake is what the transport calls: see Transport.SetWake.
+func (f *flow) wake() {
+	if f.pended.Load() > 0 {
+		f.kick()
+	}
+}
+
+// kick makes the worker look. It takes no lock.
+func (f *flow) kick() {
+	if f.kicks.Add(1) == 1 {
+		go f.work()
+	}
+}
+
+// work is the worker: it ends as soon as no kick has come since it last looked.
+func (f *flow) work() {
+	for {
+		seen := f.kicks.Load()
+		f.mu.Lock()
+		f.step()
+		finished := f.finished
+		f.finished = nil
+		f.mu.Unlock()
+		for _, o := range finished {
+			f.complete(o)
+		}
+		if len(finished) == 0 && f.kicks.CompareAndSwap(seen, 0) {
+			return
+		}
+	}
+}
+
+// complete calls o's routine.
+func (f *flow) complete(o *op) {
+	o.req.Complete(o.result)
+	f.pended.Add(-1)
+	if o.final {
+		f.client.socketGone(f)
+	}
+}
+
+// step moves what can be moved. Precondition: f.mu is held.
+func (f *flow) step() {
+	f.takeCancels()
+	if f.connect != nil {
+		f.stepConnect()
+	}
+	if f.state.carries() {
+		f.stepReceive()
+	}
+	if f.state.carries() {
+		f.stepSend()
+	}
+	f.stepClose()
+}
+
+// takeCancels ends the operations whose IRP was cancelled. Precondition: f.mu is
+// held.
+func (f *flow) takeCancels() {
+	if f.connect != nil && f.connect.cancelled.Load() {
+		f.cancelConnect()
+	}
+	f.recvs = f.sweep(f.recvs)
+	before := len(f.sends)
+	f.sends = f.sweep(f.sends)
+	if len(f.sends) != before {
+		f.push()
+	}
+}
+
+// sweep ends the cancelled ones of queue and returns the others.
+func (f *flow) sweep(queue []*op) []*op {
+	kept := queue[:0]
+	for _, o := range queue {
+		if !o.cancelled.Load() {
+			kept = append(kept, o)
+			continue
+		}
+		if o.kind == kindDisconnect && !f.finSent {
+			f.happen(hapDisconnectOff)
+		}
+		f.end(o, endCancelled)
+	}
+	clear(queue[len(kept):])
+	return kept
+}
+
+// breaks ends a connection that has failed with err. Precondition: f.mu is held.
+func (f *flow) breaks(err error) {
+	status := statusOf(err, always)
+	if status == ntstatus.ConnectionDisconnected {
+		// Not allowed to write any more: say why, if the transport knows.
+		if cause := f.transport.Err(); cause != nil {
+			status = statusOf(cause, always)
+		}
+	}
+	if status == ntstatus.FileForcedClosed {
+		f.withdraw()
+		return
+	}
+	f.latched = status
+	f.happen(hapBroken)
+	f.transport.Abort()
+	f.endAll(endBroken)
+}
+
+// withdraw makes the socket dead. Precondition: f.mu is held.
+func (f *flow) withdraw() {
+	if f.state >= Dead { // nothing is left to withdraw
+		return
+	}
+	f.happen(hapWithdrawn)
+	if f.connect != nil && f.connect.stillborn {
+		f.happen(hapStillborn)
+	}
+	if f.transport != nil {
+		f.transport.Abort()
+	}
+	f.endAll(endWithdrawn)
+}

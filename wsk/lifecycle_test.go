@@ -1,0 +1,326 @@
+package wsk_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/wskstack/wskstack/test/covers"
+	"github.com/wskstack/wskstack/wsk"
+	"github.com/wskstack/wskstack/wsk/ntstatus"
+)
+
+// What each function does in each state, one letter per state in the order of
+// the constants: + goes to work, . succeeds with nothing to do, i
+// STATUS_INVALID_DEVICE_STATE, l the latched status, f STATUS_FILE_FORCED_CLOSED.
+//
+//	Init Bound Connecting Connected SendClosing SendClosed RecvClosed
+//	BothClosing Disconnected Aborted Dead Closing Closed
+var wantAnswers = map[wsk.Function]string{
+	wsk.FnBind:             "+iiiiiiiiifff",
+	wsk.FnConnect:          "i+iiiiiiiifff",
+	wsk.FnSend:             "iii+ii+iilfff",
+	wsk.FnReceive:          "iii+++...lfff",
+	wsk.FnDisconnect:       "iii+ii+i.lfff",
+	wsk.FnAbort:            "iii+++++..fff",
+	wsk.FnGetLocalAddress:  "i+++++++++fff",
+	wsk.FnGetRemoteAddress: "iii+++++++fff",
+	wsk.FnSetBeforeBind:    "+iiiiiiiiifff",
+	wsk.FnSetBeforeConnect: "++iiiiiiiifff",
+	wsk.FnControl:          "++++++++++fff",
+	wsk.FnClose:            "+++++++++++ff",
+}
+
+// wantNext is the state after a call that goes to work, where it changes.
+var wantNext = map[wsk.Function]map[wsk.State]wsk.State{
+	wsk.FnBind:       {wsk.Init: wsk.Bound},
+	wsk.FnConnect:    {wsk.Bound: wsk.Connecting},
+	wsk.FnDisconnect: {wsk.Connected: wsk.SendClosing, wsk.RecvClosed: wsk.BothClosing},
+	wsk.FnAbort: {
+		wsk.Connected: wsk.Aborted, wsk.SendClosing: wsk.Aborted, wsk.SendClosed: wsk.Aborted,
+		wsk.RecvClosed: wsk.Aborted, wsk.BothClosing: wsk.Aborted,
+	},
+}
+
+// TestEverySocketCell brings a real socket of each category's kind into each
+// state and calls each function.
+func TestEverySocketCell(t *testing.T) {
+	if len(wantAnswers) != int(wsk.NumFunctions) {
+		t.Fatalf("%d functions expected, there are %d", len(wantAnswers), wsk.NumFunctions)
+	}
+	for fn := range wsk.NumFunctions {
+		for state := range wsk.NumStates {
+			t.Run(fmt.Sprintf("%v/%v", fn, state), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					s, release := r.in(state)
+					if got := s.StateOf(); got != state {
+						t.Fatalf("set up in %v, want %v", got, state)
+					}
+					q := newRequest()
+					got := callIn(s, fn, wsk.AF_INET6, q)
+					checkCell(t, q, got, wantAnswers[fn][state])
+					after := s.StateOf()
+					next, changes := wantNext[fn][state]
+					if fn == wsk.FnClose && state < wsk.Closing {
+						next, changes = wsk.Closed, true
+					}
+					if !changes {
+						next = state
+					}
+					if after != next {
+						t.Errorf("in state %v afterwards, want %v", after, next)
+					}
+					release()
+					if after < wsk.Closing {
+						r.close(s)
+					}
+				})
+			})
+		}
+	}
+}
+
+func checkCell(t *testing.T, q *request, got ntstatus.Status, want byte) {
+	t.Helper()
+	switch want {
+	case '+':
+		q.pends(t, got)
+		synctest.Wait()
+		if count, _, result := q.snapshot(); count == 1 && result.Status != ntstatus.Success {
+			t.Errorf("went to work and completed with %v", result.Status)
+		}
+	case '.':
+		q.pends(t, got).ends(t, ntstatus.Success, 0)
+	case 'i':
+		q.inline(t, got, ntstatus.InvalidDeviceState)
+	case 'l':
+		q.inline(t, got, ntstatus.ConnectionReset)
+	case 'f':
+		q.inline(t, got, ntstatus.FileForcedClosed)
+	}
+}
+
+// callIn calls fn with arguments that are right for a socket of the family.
+func callIn(s socket, fn wsk.Function, family uint16, q *request) ntstatus.Status {
+	var addr wsk.SockAddr
+	local, remote := wildcard, server4
+	if family == wsk.AF_INET6 {
+		local, remote = wildcard6, server6
+	}
+	on := []byte{1, 0, 0, 0}
+	switch fn {
+	case wsk.FnBind:
+		return s.Bind(&local, 0, q.IRP)
+	case wsk.FnConnect:
+		return s.ConnectEx(&remote, wsk.NewBuf([]byte("x")), 0, q.IRP)
+	case wsk.FnSend:
+		return s.Send(wsk.NewBuf([]byte("x")), 0, q.IRP)
+	case wsk.FnReceive:
+		return s.Receive(wsk.NewBuf(make([]byte, 1)), 0, q.IRP)
+	case wsk.FnDisconnect:
+		return s.Disconnect(nil, 0, q.IRP)
+	case wsk.FnAbort:
+		return s.Disconnect(nil, wsk.FlagAbortive, q.IRP)
+	case wsk.FnGetLocalAddress:
+		return s.GetLocalAddress(&addr, q.IRP)
+	case wsk.FnGetRemoteAddress:
+		return s.GetRemoteAddress(&addr, q.IRP)
+	case wsk.FnSetBeforeBind:
+		return s.ControlSocket(wsk.SetOption, wsk.IPV6_V6ONLY, wsk.IPPROTO_IPV6, on, nil, nil, q.IRP)
+	case wsk.FnSetBeforeConnect:
+		return s.ControlSocket(wsk.SetOption, wsk.TCP_FASTOPEN, wsk.IPPROTO_TCP, on, nil, nil, q.IRP)
+	case wsk.FnControl:
+		return s.ControlSocket(wsk.SetOption, wsk.TCP_NODELAY, wsk.IPPROTO_TCP, on, nil, nil, q.IRP)
+	case wsk.FnClose:
+		return s.CloseSocket(q.IRP)
+	default:
+		panic("unknown function")
+	}
+}
+
+// in makes a socket in a state; release lets go of what holds it there.
+func (r *rig) in(state wsk.State) (s socket, release func()) {
+	t := r.t
+	release = func() {}
+	s = r.socketOf(wsk.AF_INET6, wsk.FlagStreamSocket)
+	if state == wsk.Init {
+		return s, release
+	}
+	do := func(call func(q *request) ntstatus.Status) *request {
+		q := newRequest()
+		q.pends(t, call(q))
+		synctest.Wait()
+		return q
+	}
+	shut := func() {
+		do(func(q *request) ntstatus.Status { return s.Disconnect(nil, 0, q.IRP) })
+	}
+	receive := func() *request {
+		return do(func(q *request) ntstatus.Status { return s.Receive(wsk.NewBuf(make([]byte, 1)), 0, q.IRP) })
+	}
+	if state == wsk.Dead {
+		r.p.Stop()
+		return s, release
+	}
+	do(func(q *request) ntstatus.Status { return s.Bind(&wildcard6, 0, q.IRP) })
+	if state == wsk.Bound {
+		return s, release
+	}
+	do(func(q *request) ntstatus.Status { return s.Connect(&server6, 0, q.IRP) })
+	if state == wsk.Connecting {
+		return s, release
+	}
+	peer := r.peer()
+	peer.Accept()
+	synctest.Wait()
+	switch state {
+	case wsk.SendClosing:
+		shut()
+	case wsk.SendClosed:
+		shut()
+		peer.AckAll()
+	case wsk.RecvClosed:
+		peer.FIN()
+		receive()
+	case wsk.BothClosing:
+		peer.FIN()
+		receive()
+		shut()
+	case wsk.Disconnected:
+		shut()
+		peer.AckAll()
+		peer.FIN()
+		receive()
+	case wsk.Aborted:
+		receive()
+		peer.Fail(syscall.ECONNRESET)
+	case wsk.Closing:
+		// A routine that has not returned holds the close up.
+		held := make(chan struct{})
+		receive().then = func() { <-held }
+		do(func(q *request) ntstatus.Status { return s.CloseSocket(q.IRP) })
+		release = func() { close(held) }
+	case wsk.Closed:
+		r.close(s)
+	default: // it is there already
+	}
+	synctest.Wait()
+	return s, release
+}
+
+// TestEveryHappening walks the table of what moves a socket on without a call.
+func TestEveryHappening(t *testing.T) {
+	// One line per happening, one letter per state in the order of the constants;
+	// a dot where nothing changes.
+	letters := "IBcCsSrbDAXgG"
+	want := []string{
+		"..C..........", // connected
+		"..B..........", // connect failed
+		"...rbD.......", // the peer's FIN
+		"....S..D.....", // our FIN acknowledged
+		"....C..r.....", // disconnect cancelled
+		"..AAAAAA.....", // broken
+		"XXXXXXXXXX...", // withdrawn
+		"GGG.......G..", // stillborn
+		"...........G.", // close done
+	}
+	if len(want) != int(wsk.NumHappenings) {
+		t.Fatal("a happening is missing here")
+	}
+	for h := range wsk.NumHappenings {
+		for s := range wsk.NumStates {
+			expected := s
+			if c := want[h][s]; c != '.' {
+				for i := range letters {
+					if letters[i] == c {
+						expected = wsk.State(i)
+					}
+				}
+			}
+			if got := wsk.After(s, h); got != expected {
+				t.Errorf("happening %d in %v leads to %v, want %v", h, s, got, expected)
+			}
+		}
+	}
+}
+
+// TestEveryFate makes each end come upon each kind of pended operation.
+func TestEveryFate(t *testing.T) {
+	covers.IDs(t, "P1")
+	const reset, cancelled, forced, aborted = ntstatus.ConnectionReset, ntstatus.Cancelled, ntstatus.FileForcedClosed, ntstatus.ConnectionAborted
+	type row struct{ receive, send, disconnect, connect ntstatus.Status }
+	ends := map[wsk.End]row{
+		wsk.EndBroken:    {reset, reset, reset, ntstatus.ConnectionRefused},
+		wsk.EndAborted:   {aborted, cancelled, aborted, 0},
+		wsk.EndClosed:    {cancelled, cancelled, cancelled, cancelled},
+		wsk.EndCancelled: {cancelled, cancelled, cancelled, cancelled},
+		wsk.EndWithdrawn: {forced, forced, forced, forced},
+	}
+	if len(ends) != int(wsk.NumEnds) {
+		t.Fatal("an end is missing here")
+	}
+	for e, want := range ends {
+		t.Run(fmt.Sprintf("end %d/data", e), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				s, peer := r.connected()
+				peer.SetWindow(2)
+				receive, send, disconnect := newRequest(), newRequest(), newRequest()
+				receive.pends(t, s.Receive(wsk.NewBuf(make([]byte, 8)), wsk.FlagWaitAll, receive.IRP))
+				peer.Deliver([]byte("abc"))
+				send.pends(t, s.Send(wsk.NewBuf([]byte("hello")), 0, send.IRP))
+				disconnect.pends(t, s.Disconnect(nil, 0, disconnect.IRP)).open(t)
+				r.bring(s, e, receive, send, disconnect)
+				receive.ends(t, want.receive, 3)
+				send.ends(t, want.send, 2)
+				disconnect.ends(t, want.disconnect, 0)
+				if e != wsk.EndClosed {
+					r.close(s)
+				}
+				if !peer.Seen().Aborted {
+					t.Error("no RST")
+				}
+			})
+		})
+		if e == wsk.EndAborted {
+			continue
+		}
+		t.Run(fmt.Sprintf("end %d/connect", e), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				s := r.bound()
+				connect := newRequest()
+				connect.pends(t, s.ConnectEx(&server4, wsk.NewBuf([]byte("x")), 0, connect.IRP)).open(t)
+				r.bring(s, e, connect)
+				connect.ends(t, want.connect, 0)
+				if e != wsk.EndClosed {
+					r.close(s)
+				}
+			})
+		})
+	}
+}
+
+// bring brings an end about.
+func (r *rig) bring(s socket, e wsk.End, pended ...*request) {
+	r.t.Helper()
+	q := newRequest()
+	switch e {
+	case wsk.EndBroken:
+		r.peer().Fail(syscall.ECONNRESET)
+	case wsk.EndAborted:
+		q.pends(r.t, s.Disconnect(nil, wsk.FlagAbortive, q.IRP)).ends(r.t, ntstatus.Success, 0)
+	case wsk.EndClosed:
+		r.close(s)
+	case wsk.EndCancelled:
+		for _, p := range pended {
+			if !p.Cancel() {
+				r.t.Error("Cancel told no operation")
+			}
+		}
+	case wsk.EndWithdrawn:
+		r.p.Stop()
+	default:
+		r.t.Fatal("unknown end")
+	}
+	synctest.Wait()
+}

@@ -1,0 +1,177 @@
+package wsktest
+
+import (
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/wskstack/wskstack/wsk"
+)
+
+// Network is a wsk.Network made of a function.
+type Network func(v6 bool) (wsk.Transport, error)
+
+// NewTransport calls n.
+func (n Network) NewTransport(v6 bool) (wsk.Transport, error) { return n(v6) }
+
+// Transport is a wsk.Transport made of functions. Set them before the transport
+// is used. A nil one does nothing and succeeds, with these exceptions: Connected
+// answers ProgressConnecting, Read and Write answer EAGAIN.
+type Transport struct {
+	BindFunc             func(local netip.AddrPort) error
+	ConnectFunc          func(remote netip.AddrPort, opts wsk.ConnectOptions) error
+	ConnectedFunc        func() (wsk.Progress, error)
+	ReadFunc             func(dst [][]byte) (int, error)
+	WriteFunc            func(src [][]byte) (int, error)
+	UnacknowledgedFunc   func() int
+	CloseWriteFunc       func() error
+	WriteClosedFunc      func() bool
+	ErrFunc              func() error
+	LocalAddrFunc        func() netip.AddrPort
+	RemoteAddrFunc       func() netip.AddrPort
+	CloseFunc            func() error
+	AbortFunc            func()
+	SetNoDelayFunc       func(on bool) error
+	SetKeepAliveFunc     func(on bool, idle, interval time.Duration, count int) error
+	SetMaxSegmentFunc    func(bytes int) error
+	MaxSegmentFunc       func() (int, error)
+	SetV6OnlyFunc        func(on bool) error
+	SetReceiveBufferFunc func(bytes int) error
+	ReceiveBufferFunc    func() (int, error)
+	SetSendBufferFunc    func(bytes int) error
+	SendBufferFunc       func() (int, error)
+
+	mu   sync.Mutex
+	wake func()
+}
+
+// SetWake implements wsk.Transport.
+func (t *Transport) SetWake(wake func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wake = wake
+}
+
+// Wake says that something may be different, as a network does.
+func (t *Transport) Wake() {
+	t.mu.Lock()
+	wake := t.wake
+	t.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
+}
+
+// Bind implements wsk.Transport.
+func (t *Transport) Bind(local netip.AddrPort) error { return call1(t.BindFunc, local) }
+
+// Connect implements wsk.Transport.
+func (t *Transport) Connect(remote netip.AddrPort, opts wsk.ConnectOptions) error {
+	if t.ConnectFunc == nil {
+		return nil
+	}
+	return t.ConnectFunc(remote, opts)
+}
+
+// Connected implements wsk.Transport.
+func (t *Transport) Connected() (wsk.Progress, error) {
+	if t.ConnectedFunc == nil {
+		return wsk.ProgressConnecting, nil
+	}
+	return t.ConnectedFunc()
+}
+
+// Read implements wsk.Transport.
+func (t *Transport) Read(dst [][]byte) (int, error) { return move(t.ReadFunc, dst) }
+
+// Write implements wsk.Transport.
+func (t *Transport) Write(src [][]byte) (int, error) { return move(t.WriteFunc, src) }
+
+// Unacknowledged implements wsk.Transport.
+func (t *Transport) Unacknowledged() int { return get(t.UnacknowledgedFunc) }
+
+// CloseWrite implements wsk.Transport.
+func (t *Transport) CloseWrite() error { return get(t.CloseWriteFunc) }
+
+// WriteClosed implements wsk.Transport.
+func (t *Transport) WriteClosed() bool { return get(t.WriteClosedFunc) }
+
+// Err implements wsk.Transport.
+func (t *Transport) Err() error { return get(t.ErrFunc) }
+
+// LocalAddr implements wsk.Transport.
+func (t *Transport) LocalAddr() netip.AddrPort { return get(t.LocalAddrFunc) }
+
+// RemoteAddr implements wsk.Transport.
+func (t *Transport) RemoteAddr() netip.AddrPort { return get(t.RemoteAddrFunc) }
+
+// Close implements wsk.Transport.
+func (t *Transport) Close() error { return get(t.CloseFunc) }
+
+// Abort implements wsk.Transport.
+func (t *Transport) Abort() {
+	if t.AbortFunc != nil {
+		t.AbortFunc()
+	}
+}
+
+// SetNoDelay implements wsk.Transport.
+func (t *Transport) SetNoDelay(on bool) error { return call1(t.SetNoDelayFunc, on) }
+
+// SetKeepAlive implements wsk.Transport.
+func (t *Transport) SetKeepAlive(on bool, idle, interval time.Duration, count int) error {
+	if t.SetKeepAliveFunc == nil {
+		return nil
+	}
+	return t.SetKeepAliveFunc(on, idle, interval, count)
+}
+
+// SetMaxSegment implements wsk.Transport.
+func (t *Transport) SetMaxSegment(bytes int) error { return call1(t.SetMaxSegmentFunc, bytes) }
+
+// MaxSegment implements wsk.Transport.
+func (t *Transport) MaxSegment() (int, error) { return get2(t.MaxSegmentFunc) }
+
+// SetV6Only implements wsk.Transport.
+func (t *Transport) SetV6Only(on bool) error { return call1(t.SetV6OnlyFunc, on) }
+
+// SetReceiveBuffer implements wsk.Transport.
+func (t *Transport) SetReceiveBuffer(bytes int) error { return call1(t.SetReceiveBufferFunc, bytes) }
+
+// ReceiveBuffer implements wsk.Transport.
+func (t *Transport) ReceiveBuffer() (int, error) { return get2(t.ReceiveBufferFunc) }
+
+// SetSendBuffer implements wsk.Transport.
+func (t *Transport) SetSendBuffer(bytes int) error { return call1(t.SetSendBufferFunc, bytes) }
+
+// SendBuffer implements wsk.Transport.
+func (t *Transport) SendBuffer() (int, error) { return get2(t.SendBufferFunc) }
+
+func call1[T any](f func(T) error, v T) error {
+	if f == nil {
+		return nil
+	}
+	return f(v)
+}
+
+func get[T any](f func() T) (zero T) {
+	if f == nil {
+		return zero
+	}
+	return f()
+}
+
+func get2(f func() (int, error)) (int, error) {
+	if f == nil {
+		return 0, nil
+	}
+	return f()
+}
+
+func move(f func([][]byte) (int, error), v [][]byte) (int, error) {
+	if f == nil {
+		return 0, syscall.EAGAIN
+	}
+	return f(v)
+}
