@@ -1,0 +1,26 @@
+// Package iolink joins a packet device to netstack: a gVisor LinkEndpoint over
+// the small interface Device, which this package declares.
+//
+//	netstack ──WritePackets──►  Link  ──Write(batch)──►  Device   caller's goroutine
+//	netstack ◄─DeliverNetwork─  Link  ◄─Read(batch)────  Device   one reader per queue
+//
+// On the way down nothing is queued and nothing is copied: WritePackets hands
+// the packets' own bytes to the device and returns when the device has taken or
+// refused them. A packet that was refused is counted and its error is returned;
+// no packet disappears in silence.
+//
+// On the way up each queue of the device has one goroutine. It owns the buffers
+// that it reads into. A packet is copied out of them into memory of its own
+// size, so that netstack can keep it without keeping 64 KiB; only packets above
+// 16 KiB travel in the buffer that they were read into.
+//
+// Ownership: Link owns the device from New on and closes it, in Close or when it
+// is detached. The readers begin with Attach and end when the device is closed
+// or dead; Wait waits for them. A Link is used once.
+//
+// Limits: Link speaks raw IP, without a link-layer header, and no link-layer
+// addresses. It never claims to verify checksums, so netstack verifies each
+// packet; it writes packets with complete checksums only and no super-segments,
+// whatever the device could take. TCP super-segments from the device are
+// delivered whole; UDP super-segments are dropped and counted.
+package iolink

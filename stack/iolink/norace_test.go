@@ -1,0 +1,5 @@
+//go:build !race
+
+package iolink_test
+
+const raceEnabled = false

@@ -1,0 +1,55 @@
+package iolink
+
+import "sync/atomic"
+
+// Stats is a snapshot of a Link's counters. All count from New on.
+type Stats struct {
+	// RxPackets and RxBytes count the packets delivered to the stack.
+	RxPackets, RxBytes uint64
+	// RxNotIP counts packets that are neither IPv4 nor IPv6, empty ones included.
+	RxNotIP uint64
+	// RxMalformed counts packets whose offload facts or sizes contradict
+	// themselves.
+	RxMalformed uint64
+	// RxUnsupported counts UDP super-segments.
+	RxUnsupported uint64
+	// ReadErrors counts reads that failed and were tried again.
+	ReadErrors uint64
+	// ReadersFailed counts readers that ended by an error.
+	ReadersFailed uint64
+
+	// TxPackets and TxBytes count the packets that the device took.
+	TxPackets, TxBytes uint64
+	// TxNoBuffer counts packets refused because the device's queue was full.
+	TxNoBuffer uint64
+	// TxErrors counts packets refused for any other reason.
+	TxErrors uint64
+	// TxClosed counts packets that came after the link was closed.
+	TxClosed uint64
+}
+
+type counters struct {
+	rxPackets, rxBytes, rxNotIP, rxMalformed, rxUnsupported atomic.Uint64
+	readErrors, readersFailed                               atomic.Uint64
+	txPackets, txBytes, txNoBuffer, txErrors, txClosed      atomic.Uint64
+}
+
+// Stats returns the counters. They are read one after the other, so a packet in
+// flight may be in one and not yet in another.
+func (l *Link) Stats() Stats {
+	c := &l.counters
+	return Stats{
+		RxPackets:     c.rxPackets.Load(),
+		RxBytes:       c.rxBytes.Load(),
+		RxNotIP:       c.rxNotIP.Load(),
+		RxMalformed:   c.rxMalformed.Load(),
+		RxUnsupported: c.rxUnsupported.Load(),
+		ReadErrors:    c.readErrors.Load(),
+		ReadersFailed: c.readersFailed.Load(),
+		TxPackets:     c.txPackets.Load(),
+		TxBytes:       c.txBytes.Load(),
+		TxNoBuffer:    c.txNoBuffer.Load(),
+		TxErrors:      c.txErrors.Load(),
+		TxClosed:      c.txClosed.Load(),
+	}
+}

@@ -1,0 +1,143 @@
+package iolink
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/wskstack/wskstack/stack/iolink/frame"
+)
+
+// txBatch is the memory that one WritePackets call needs; it is pooled, so that
+// the way down does not allocate.
+type txBatch struct {
+	frames []frame.Packet
+	views  [][]byte // of all frames, one after the other
+	ends   []int    // where the views of each frame end
+}
+
+func newTxBatch() *txBatch {
+	return &txBatch{
+		frames: make([]frame.Packet, 0, 16),
+		views:  make([][]byte, 0, 64),
+		ends:   make([]int, 0, 16),
+	}
+}
+
+// add appends a packet: its bytes from the first header on, where they lie.
+func (b *txBatch) add(pkt *gstack.PacketBuffer) {
+	list, skip := pkt.AsViewList()
+	size := 0
+	for v := list.Front(); v != nil; v = v.Next() {
+		p := v.AsSlice()
+		if skip >= len(p) {
+			skip -= len(p)
+			continue
+		}
+		b.views = append(b.views, p[skip:])
+		size += len(p) - skip
+		skip = 0
+	}
+	b.frames = append(b.frames, frame.Packet{Size: size})
+	b.ends = append(b.ends, len(b.views))
+}
+
+// seal gives each frame its views. The slice of views has its final place only
+// when all packets have been added.
+func (b *txBatch) seal() {
+	from := 0
+	for i, end := range b.ends {
+		b.frames[i].Views = b.views[from:end:end]
+		from = end
+	}
+}
+
+// reset forgets the packets, so that the pool keeps none of them alive.
+func (b *txBatch) reset() {
+	clear(b.frames)
+	clear(b.views)
+	b.frames, b.views, b.ends = b.frames[:0], b.views[:0], b.ends[:0]
+}
+
+// WritePackets hands the packets to the device and returns how many it took, and
+// the error of the last one refused. It does not wait for anything but the
+// device's Write. After Close it takes nothing.
+func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
+	if l.over() {
+		l.counters.txClosed.Add(uint64(pkts.Len()))
+		return 0, &tcpip.ErrClosedForSend{}
+	}
+	list := pkts.AsSlice()
+	if len(list) == 0 {
+		return 0, nil
+	}
+	b := l.tx.Get().(*txBatch)
+	for _, pkt := range list {
+		b.add(pkt)
+	}
+	b.seal()
+	// Netstack's hash keeps a connection on one queue, and so in order.
+	n, err := l.write(int(list[0].Hash%uint32(l.queues)), b.frames)
+	b.reset()
+	l.tx.Put(b)
+	return n, err
+}
+
+// write sends the frames; one that the device refuses does not keep the ones
+// behind it from being tried.
+func (l *Link) write(queue int, frames []frame.Packet) (int, tcpip.Error) {
+	taken := 0
+	var result tcpip.Error
+	for len(frames) > 0 {
+		n, err := l.dev.Write(queue, frames)
+		n = min(max(n, 0), len(frames))
+		l.countTaken(frames[:n])
+		taken += n
+		frames = frames[n:]
+		if len(frames) == 0 {
+			break
+		}
+		if err == nil {
+			err = syscall.ENOBUFS // a short write without a reason
+		}
+		var gone bool
+		if result, gone = l.refused(err, len(frames)); gone {
+			break
+		}
+		frames = frames[1:]
+	}
+	return taken, result
+}
+
+func (l *Link) countTaken(frames []frame.Packet) {
+	bytes := 0
+	for i := range frames {
+		bytes += frames[i].Size
+	}
+	l.counters.txPackets.Add(uint64(len(frames)))
+	l.counters.txBytes.Add(uint64(bytes))
+}
+
+// refused counts the first of left packets that the device did not take and says
+// it in netstack's words. gone means that the device is closed and the rest need
+// not be tried.
+func (l *Link) refused(err error, left int) (e tcpip.Error, gone bool) {
+	switch {
+	case errors.Is(err, os.ErrClosed), errors.Is(err, net.ErrClosed):
+		l.counters.txClosed.Add(uint64(left))
+		return &tcpip.ErrClosedForSend{}, true
+	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EAGAIN):
+		l.counters.txNoBuffer.Add(1)
+		return &tcpip.ErrNoBufferSpace{}, false
+	case errors.Is(err, syscall.EMSGSIZE):
+		l.counters.txErrors.Add(1)
+		return &tcpip.ErrMessageTooLong{}, false
+	default: // EIO and ENETDOWN of an interface that is down, and whatever else
+		l.counters.txErrors.Add(1)
+		return &tcpip.ErrNetworkUnreachable{}, false
+	}
+}

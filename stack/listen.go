@@ -1,0 +1,85 @@
+package stack
+
+import (
+	"net"
+	"net/netip"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// Listen makes the endpoint accept connections; up to backlog of them wait for
+// Accept (0 or less: Config.Backlog). An endpoint that is not bound gets an
+// ephemeral port. Called again it changes the backlog. Errors: EINVAL if the
+// endpoint is connected or connecting, EADDRINUSE, net.ErrClosed.
+func (e *Endpoint) Listen(backlog int) error {
+	if backlog <= 0 {
+		backlog = e.stack.cfg.Backlog
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch e.phase {
+	case phaseClosed:
+		return net.ErrClosed
+	case phaseIdle, phaseListening:
+	default:
+		return syscall.EINVAL
+	}
+	e.stack.ports.Lock()
+	defer e.stack.ports.Unlock()
+	if err := e.revive(); err != nil {
+		return err
+	}
+	// Netstack calls a queue of backlog full; with 0 it would never accept.
+	if err := e.sock.ep.Listen(backlog + 1); err != nil {
+		return toErrno(err)
+	}
+	e.phase, e.connErr = phaseListening, nil
+	return nil
+}
+
+// Accept returns the next connection, which has the listener's options and no
+// wake function. Errors: EAGAIN if there is none, EINVAL if the endpoint does
+// not listen, net.ErrClosed.
+func (e *Endpoint) Accept() (*Endpoint, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	switch e.phase {
+	case phaseClosed:
+		return nil, net.ErrClosed
+	case phaseListening:
+	default:
+		return nil, syscall.EINVAL
+	}
+	var peer tcpip.FullAddress
+	child := &Endpoint{stack: e.stack, phase: phaseConnected, options: e.options.inherited()}
+	child.linger.Store(e.linger.Load())
+	child.mu.Lock() // until the socket is in place: the stack may be closing
+	defer child.mu.Unlock()
+	k, err := e.stack.newSocket(child, func(k *socket) (tcpip.Endpoint, error) {
+		ep, queue, err := e.sock.ep.Accept(&peer)
+		if err != nil {
+			return nil, toErrno(err)
+		}
+		k.queue = queue
+		return ep, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	child.remote = netip.AddrPortFrom(fromTCPIP(peer.Addr, netip.Addr{}), peer.Port)
+	child.proto = protocolOf(child.remote.Addr())
+	child.sock = k
+	e.stack.acks.add(k)
+	if err := child.options.apply(k.ep); err != nil {
+		child.drop()
+		return nil, err
+	}
+	if k.isOver() { // it may have died before anybody listened to its events
+		k.died()
+	}
+	return child, nil
+}
+
+var _ waiter.EventListener = (*socket)(nil)

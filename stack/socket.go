@@ -1,0 +1,263 @@
+package stack
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/wskstack/wskstack/stack/fastopen"
+)
+
+// events are all that netstack tells about a TCP endpoint.
+const events = waiter.ReadableEvents | waiter.WritableEvents | waiter.EventHUp | waiter.EventErr | waiter.EventRdHUp
+
+// socket is one netstack endpoint and what goes with it. An Endpoint has one at
+// a time: a failed connect leaves a dead one, which is replaced. After the
+// Endpoint's Close a socket lives on alone until it has delivered what was
+// written, at the longest for Config.CloseTimeout.
+//
+// Netstack calls NotifyEvent and the probe with its own locks held, so neither
+// calls netstack; what they need is atomic or behind a leaf lock.
+type socket struct {
+	stack *Stack
+	owner *Endpoint
+	ep    tcpip.Endpoint
+	queue *waiter.Queue
+	entry waiter.Entry
+
+	// signal wakes the connect worker; it holds one wake-up.
+	signal chan struct{}
+
+	// written counts the bytes netstack has taken. It moves only with netstack's
+	// lock held, as acked does, so their difference at a probe is exactly what
+	// netstack has in its send buffer.
+	written, acked atomic.Int64
+	state          atomic.Uint32 // the state at the last probe
+	failure        atomic.Pointer[error]
+
+	id      gstack.TransportEndpointID // guarded by watchers.mu
+	watched bool                       // guarded by watchers.mu
+
+	// mu guards what follows. It is a leaf but for flow.Release and timer.Stop.
+	mu     sync.Mutex
+	flow   *fastopen.Flow
+	closed bool // the Endpoint has let go of it
+	dead   bool // netstack has let go of it
+	timer  tcpip.Timer
+}
+
+// newSocket makes a socket over a netstack endpoint that make provides, which
+// uses the socket's queue or sets another.
+func (s *Stack) newSocket(owner *Endpoint, make func(*socket) (tcpip.Endpoint, error)) (*socket, error) {
+	k := &socket{stack: s, owner: owner, queue: new(waiter.Queue), signal: newSignal()}
+	ep, err := make(k)
+	if err != nil {
+		return nil, err
+	}
+	k.ep = ep
+	k.entry.Init(k, events)
+	k.queue.EventRegister(&k.entry)
+	if err := s.add(k); err != nil {
+		ep.Abort()
+		return nil, err
+	}
+	return k, nil
+}
+
+func newSignal() chan struct{} { return make(chan struct{}, 1) }
+
+// NotifyEvent implements waiter.EventListener.
+func (k *socket) NotifyEvent(mask waiter.EventMask) {
+	if mask&waiter.EventHUp != 0 && k.isOver() {
+		k.died()
+	}
+	k.wake()
+}
+
+// progressed is called after each segment with what is in the send buffer.
+func (k *socket) progressed(used int64) {
+	acked := k.written.Load() - used
+	moved := k.acked.Swap(acked) != acked
+	state := k.ep.State()
+	if k.state.Swap(state) != state || moved {
+		k.wake()
+	}
+}
+
+func (k *socket) wake() {
+	select {
+	case k.signal <- struct{}{}:
+	default:
+	}
+	if f := k.owner.wake.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// isOver says whether netstack is done with the endpoint.
+func (k *socket) isOver() bool {
+	state := tcp.EndpointState(k.ep.State())
+	return state == tcp.StateClose || state == tcp.StateError
+}
+
+// died is called once netstack is done with the endpoint. Whatever it held
+// outside netstack is given back.
+func (k *socket) died() {
+	k.mu.Lock()
+	first := !k.dead
+	k.dead = true
+	timer, flow := k.timer, k.flow
+	k.mu.Unlock()
+	if !first {
+		return
+	}
+	if timer != nil {
+		timer.Stop()
+	}
+	if flow != nil {
+		flow.Release()
+	}
+	k.stack.acks.remove(k)
+	k.tidy()
+}
+
+// tidy takes the socket off the stack's list once both sides have let go.
+func (k *socket) tidy() {
+	k.mu.Lock()
+	gone := k.dead && k.closed
+	k.mu.Unlock()
+	if gone {
+		k.stack.forget(k)
+	}
+}
+
+// close ends the connection in the background: netstack delivers what it has and
+// a FIN, or is aborted after CloseTimeout, or the endpoint's own limit.
+func (k *socket) close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.ep.Close()
+	if k.isOver() {
+		k.died()
+		k.tidy()
+		return
+	}
+	limit := k.owner.closeTimeout()
+	k.mu.Lock()
+	if !k.dead {
+		if k.timer != nil {
+			k.timer.Stop()
+		}
+		k.timer = k.stack.cfg.Clock.AfterFunc(limit, k.expire)
+	}
+	k.mu.Unlock()
+	k.tidy()
+}
+
+// expire aborts a connection that did not end in time. TIME-WAIT is an
+// end: there is nothing left to deliver, and netstack limits it.
+func (k *socket) expire() {
+	if tcp.EndpointState(k.ep.State()) == tcp.StateTimeWait {
+		return
+	}
+	k.stack.debug("aborting a closed connection that does not end", "state", tcp.EndpointState(k.ep.State()).String())
+	k.ep.Abort()
+}
+
+// abort ends the connection at once: with a reset if there is one, without a
+// packet if there is none yet.
+func (k *socket) abort() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.ep.Abort()
+	k.died()
+	k.tidy()
+}
+
+// end is abort as Stack.Close does it, for the Endpoint as well.
+func (k *socket) end() {
+	k.owner.shut(k)
+	if tcp.EndpointState(k.ep.State()) != tcp.StateTimeWait {
+		k.abort()
+		return
+	}
+	k.mu.Lock()
+	k.closed = true // netstack's end will be its end
+	k.mu.Unlock()
+	k.tidy()
+}
+
+// read fills dst from what has arrived.
+func (k *socket) read(dst [][]byte) (int, error) {
+	w := vectors.Get().(*vector)
+	w.set(dst)
+	result, err := k.ep.Read(w, tcpip.ReadOptions{})
+	w.put()
+	if err != nil {
+		if _, eof := err.(*tcpip.ErrClosedForReceive); eof && tcp.EndpointState(k.ep.State()) != tcp.StateError {
+			return 0, io.EOF
+		}
+		return 0, k.failed(err)
+	}
+	k.ep.ModerateRecvBuf(result.Count)
+	return result.Count, nil
+}
+
+// write hands src to netstack, as much as it takes. Atomic means here that
+// netstack's lock is held while src is read; see written.
+func (k *socket) write(src [][]byte) (int, error) {
+	p := vectors.Get().(*vector)
+	p.set(src)
+	p.count = &k.written
+	n, err := k.ep.Write(p, tcpip.WriteOptions{Atomic: true})
+	p.put()
+	if err != nil {
+		return 0, k.failed(err)
+	}
+	if n == 0 && vectorLen(src) > 0 {
+		return 0, syscall.EAGAIN
+	}
+	return int(n), nil
+}
+
+// failed translates an error. Netstack tells why a connection broke only once;
+// it is kept here, so that every later call says the same.
+func (k *socket) failed(err tcpip.Error) error {
+	if _, not := err.(*tcpip.ErrWouldBlock); not {
+		return syscall.EAGAIN // even if it has broken since: that has an event of its own
+	}
+	if tcp.EndpointState(k.ep.State()) != tcp.StateError {
+		return toErrno(err)
+	}
+	switch err.(type) {
+	case *tcpip.ErrClosedForReceive, *tcpip.ErrClosedForSend:
+		if known := k.failure.Load(); known != nil {
+			return *known
+		}
+		// Another call is just being told the reason. That it was no proper end
+		// is certain.
+		return syscall.ECONNRESET
+	}
+	reason := toErrno(err)
+	k.failure.CompareAndSwap(nil, &reason)
+	return *k.failure.Load()
+}
+
+// unacknowledged is how many bytes netstack has taken and the peer has not
+// acknowledged.
+func (k *socket) unacknowledged() int {
+	if k.isOver() {
+		return 0
+	}
+	// acked first: read the other way round it could be the larger one.
+	acked := k.acked.Load()
+	return int(max(k.written.Load()-acked, 0))
+}

@@ -1,0 +1,160 @@
+package stack
+
+import (
+	"errors"
+	"net"
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"github.com/wskstack/wskstack/stack/fastopen"
+)
+
+// Stack is a TCP/IP stack on one link. All methods may be called from any
+// goroutine.
+type Stack struct {
+	cfg  Config
+	ns   *gstack.Stack
+	link *fastopen.Link
+	acks watchers
+
+	workers sync.WaitGroup // the connects under way
+	ended   chan struct{}  // closed when Close has done everything
+
+	// ports is held while an endpoint gives a port back and takes it again, and
+	// by all that take ports, so that nobody comes in between. It is taken after
+	// Endpoint.mu; netstack is called with it held.
+	ports sync.Mutex
+
+	// mu guards what follows. It is a leaf: nothing is called with it held.
+	mu      sync.Mutex
+	closed  bool
+	sockets map[*socket]struct{} // every netstack endpoint of ours that lives
+}
+
+// New makes a stack on cfg.Link and starts it. If it fails the link is closed.
+func New(cfg Config) (*Stack, error) {
+	if cfg.Link == nil {
+		return nil, errors.New("stack: Config.Link is nil; give it the link that carries the packets")
+	}
+	cfg.fill()
+	if err := cfg.check(); err != nil {
+		discard(cfg.Link)
+		return nil, err
+	}
+	link, err := fastopen.New(cfg.Link, cfg.FastOpen)
+	if err != nil {
+		discard(cfg.Link)
+		return nil, err
+	}
+	s := &Stack{
+		cfg:     cfg,
+		link:    link,
+		ended:   make(chan struct{}),
+		sockets: make(map[*socket]struct{}),
+	}
+	s.acks.sockets = make(map[gstack.TransportEndpointID]*socket)
+	s.ns = newNetstack(&s.cfg, s.acks.probe)
+	err = configure(s.ns, &s.cfg)
+	if err == nil {
+		err = connectLink(s.ns, link, &s.cfg)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// discard ends a link that no stack took.
+func discard(link gstack.LinkEndpoint) {
+	link.Close()
+	link.Wait()
+}
+
+// FastOpen is the Fast Open layer: its mode can be changed, its counters read.
+func (s *Stack) FastOpen() *fastopen.Link { return s.link }
+
+// Netstack is gVisor's stack, for what an Endpoint does not offer. Endpoints made
+// with it are closed by Close as well. It must not be destroyed by others.
+func (s *Stack) Netstack() *gstack.Stack { return s.ns }
+
+// Close aborts every endpoint with a reset, closes the link and waits until no
+// goroutine of the stack, of netstack or of the link is left. Endpoints answer
+// net.ErrClosed from then on. Close may be called more than once, at the same
+// time too; each call returns when all is done, with nil.
+func (s *Stack) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	open := make([]*socket, 0, len(s.sockets))
+	for k := range s.sockets {
+		open = append(open, k)
+	}
+	s.mu.Unlock()
+	if !first {
+		<-s.ended
+		return nil
+	}
+	for _, k := range open {
+		k.end()
+	}
+	s.workers.Wait()
+	// The link goes before netstack does: netstack would wait for the link's
+	// goroutines with a lock held that those may want. It also keeps connections
+	// in TIME-WAIT, which have ended properly, from sending resets.
+	if err := s.ns.RemoveNIC(nicID); err != nil {
+		s.link.Close() // the NIC was never made
+	}
+	s.link.Wait()
+	s.ns.Destroy()
+	close(s.ended)
+	return nil
+}
+
+// add counts a socket among those that Close ends.
+func (s *Stack) add(k *socket) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	s.sockets[k] = struct{}{}
+	return nil
+}
+
+// forget is called when a socket has died.
+func (s *Stack) forget(k *socket) {
+	s.acks.remove(k)
+	s.mu.Lock()
+	delete(s.sockets, k)
+	s.mu.Unlock()
+}
+
+// work runs f on a goroutine that Close waits for.
+func (s *Stack) work(f func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	s.workers.Go(f)
+	return nil
+}
+
+func (s *Stack) debug(msg string, args ...any) {
+	if s.cfg.Logger != nil {
+		s.cfg.Logger.Debug(msg, args...)
+	}
+}
+
+// newTCP makes a TCP endpoint for a socket.
+func (s *Stack) newTCP(proto tcpip.NetworkProtocolNumber, k *socket) (tcpip.Endpoint, error) {
+	ep, err := s.ns.NewEndpoint(tcp.ProtocolNumber, proto, k.queue)
+	if err != nil {
+		return nil, toErrno(err)
+	}
+	return ep, nil
+}
