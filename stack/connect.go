@@ -214,6 +214,7 @@ func (e *Endpoint) undo(reason error) error {
 func (e *Endpoint) connecting(k *socket, a *attempt) {
 	defer a.timer.Stop()
 	err := e.handshake(k, a)
+	k.inSYN.Store(int64(e.FastOpenInfo().BytesAccepted))
 	for err == nil && a.pending.Load() > 0 {
 		err = e.handOver(k, a)
 	}

@@ -38,8 +38,11 @@ type socket struct {
 	// lock held, as acked does, so their difference at a probe is exactly what
 	// netstack has in its send buffer.
 	written, acked atomic.Int64
-	state          atomic.Uint32 // the state at the last probe
-	failure        atomic.Pointer[error]
+	// inSYN are the bytes that the peer acknowledged with its SYN-ACK. Netstack
+	// learns of that one round trip later (H-10); the peer's word is enough here.
+	inSYN   atomic.Int64
+	state   atomic.Uint32 // the state at the last probe
+	failure atomic.Pointer[error]
 
 	id      gstack.TransportEndpointID // guarded by watchers.mu
 	watched bool                       // guarded by watchers.mu
@@ -258,6 +261,6 @@ func (k *socket) unacknowledged() int {
 		return 0
 	}
 	// acked first: read the other way round it could be the larger one.
-	acked := k.acked.Load()
+	acked := max(k.acked.Load(), k.inSYN.Load())
 	return int(max(k.written.Load()-acked, 0))
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
@@ -256,5 +257,24 @@ func TestThousandInARow(t *testing.T) {
 		if st.TCPFastOpenActive != connections || st.TCPFastOpenActiveFail != 0 {
 			t.Errorf("we counted %+v", st)
 		}
+	})
+}
+
+func TestAcknowledgedByTheSYNACK(t *testing.T) {
+	covers.IDs(t, "C-19", "H-10", "P2")
+	families(t, func(t *testing.T, r *rig) {
+		srv := r.listen(16, 700)
+		r.exchange(srv.Addr(), text(700))
+		const oneWay = 50 * time.Millisecond
+		r.relay.SetDelay(relay.Down, oneWay)
+		r.relay.SetDelay(relay.Up, oneWay)
+		c := r.start(srv.Addr(), text(700))
+		check(t, c.connected())
+		// Netstack itself is told a round trip later.
+		if n := c.ep.Unacknowledged(); n != 0 {
+			t.Errorf("%d bytes count as not acknowledged although the SYN-ACK covered them", n)
+		}
+		c.read(6)
+		c.end()
 	})
 }
