@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -257,7 +258,7 @@ func (e *Endpoint) handshake(k *socket, a *attempt) error {
 func (e *Endpoint) handOver(k *socket, a *attempt) error {
 	data := a.opts.Data
 	n, err := k.write([][]byte{data[len(data)-int(a.pending.Load()):]})
-	if err == syscall.EAGAIN {
+	if errors.Is(err, syscall.EAGAIN) {
 		return a.wait(k)
 	}
 	a.pending.Add(-int64(n))

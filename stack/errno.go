@@ -7,13 +7,13 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// errnos is the one table of netstack's errors in the words of POSIX. Where
+// errnoTable is the one table of netstack's errors in the words of POSIX. Where
 // several could be meant it says what Linux says; ErrNoPortAvailable is not
 // EAGAIN, since that means "not now" here, which a later wake makes good.
 //
 // ErrWouldBlock is EAGAIN, and ErrClosedForReceive is io.EOF where a connection
 // is read from.
-var errnos = map[reflect.Type]syscall.Errno{
+var errnoTable = map[reflect.Type]syscall.Errno{
 	reflect.TypeFor[*tcpip.ErrAborted]():                      syscall.EPIPE,
 	reflect.TypeFor[*tcpip.ErrAddressFamilyNotSupported]():    syscall.EAFNOSUPPORT,
 	reflect.TypeFor[*tcpip.ErrAlreadyBound]():                 syscall.EINVAL,
@@ -70,7 +70,7 @@ func toErrno(err tcpip.Error) error {
 	case *tcpip.ErrWouldBlock: // by far the most frequent
 		return syscall.EAGAIN
 	}
-	if errno, ok := errnos[reflect.TypeOf(err)]; ok {
+	if errno, ok := errnoTable[reflect.TypeOf(err)]; ok {
 		return errno
 	}
 	return syscall.EIO

@@ -30,7 +30,7 @@ func TestErrnoTable(t *testing.T) {
 	if err := toErrno(nil); err != nil {
 		t.Errorf("nil is %v", err)
 	}
-	for typ, want := range errnos {
+	for typ, want := range errnoTable {
 		e := reflect.New(typ.Elem()).Interface().(tcpip.Error)
 		name := typ.Elem().Name()
 		if got := toErrno(e); got != want {
@@ -56,7 +56,7 @@ func TestErrnoTableIsWhole(t *testing.T) {
 		t.Fatalf("go list: %v", err)
 	}
 	known := make(map[string]bool)
-	for typ := range errnos {
+	for typ := range errnoTable {
 		known[typ.Elem().Name()] = true
 	}
 	found := 0
@@ -82,7 +82,7 @@ func TestErrnoTableIsWhole(t *testing.T) {
 			}
 		}
 	}
-	if found < len(errnos) {
-		t.Errorf("found %d error types in gVisor's source, the table has %d rows", found, len(errnos))
+	if found < len(errnoTable) {
+		t.Errorf("found %d error types in gVisor's source, the table has %d rows", found, len(errnoTable))
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // Listen makes the endpoint accept connections; up to backlog of them wait for
@@ -81,5 +80,3 @@ func (e *Endpoint) Accept() (*Endpoint, error) {
 	}
 	return child, nil
 }
-
-var _ waiter.EventListener = (*socket)(nil)

@@ -129,13 +129,14 @@ func TestPinSYNSchedule(t *testing.T) {
 		t.Fatal(err)
 	}
 	ep, first := r.connect()
-	for _, s := range []time.Duration{1, 3, 7, 15, 31, 63} {
-		if early := r.at(s*time.Second - time.Millisecond); len(early) != 0 {
-			t.Errorf("%d segments before %d s", len(early), s)
+	for _, seconds := range []int{1, 3, 7, 15, 31, 63} {
+		due := time.Duration(seconds) * time.Second
+		if early := r.at(due - time.Millisecond); len(early) != 0 {
+			t.Errorf("%d segments before %v", len(early), due)
 		}
-		again := r.at(s * time.Second)
+		again := r.at(due)
 		if len(again) != 1 || !bytes.Equal(again[0].Bytes()[first.IPHeaderLen():], first.Bytes()[first.IPHeaderLen():]) {
-			t.Errorf("at %d s: %d segments, want the first SYN again, timestamp included", s, len(again))
+			t.Errorf("at %v: %d segments, want the first SYN again, timestamp included", due, len(again))
 		}
 	}
 	r.at(127*time.Second - time.Millisecond)
@@ -288,6 +289,7 @@ func TestPinForwarderAck(t *testing.T) {
 // bound to the wildcard and connected, in one family or both. Endpoint replaces
 // such sockets before it connects them; when this fails it need not any more.
 func TestPinWildcardPort(t *testing.T) {
+	covers.IDs(t, "PIN-wildcard-port")
 	for _, proto := range []tcpip.NetworkProtocolNumber{header.IPv4ProtocolNumber, header.IPv6ProtocolNumber} {
 		r := newBareRig(t)
 		bind := func() (tcpip.Endpoint, tcpip.Error) {

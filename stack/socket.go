@@ -55,6 +55,8 @@ type socket struct {
 	timer  tcpip.Timer
 }
 
+var _ waiter.EventListener = (*socket)(nil)
+
 // newSocket makes a socket over a netstack endpoint that make provides, which
 // uses the socket's queue or sets another.
 func (s *Stack) newSocket(owner *Endpoint, make func(*socket) (tcpip.Endpoint, error)) (*socket, error) {
@@ -200,10 +202,9 @@ func (k *socket) end() {
 
 // read fills dst from what has arrived.
 func (k *socket) read(dst [][]byte) (int, error) {
-	w := vectors.Get().(*vector)
-	w.set(dst)
+	w := k.stack.vector(dst)
 	result, err := k.ep.Read(w, tcpip.ReadOptions{})
-	w.put()
+	k.stack.putVector(w)
 	if err != nil {
 		if _, eof := err.(*tcpip.ErrClosedForReceive); eof && tcp.EndpointState(k.ep.State()) != tcp.StateError {
 			return 0, io.EOF
@@ -217,11 +218,10 @@ func (k *socket) read(dst [][]byte) (int, error) {
 // write hands src to netstack, as much as it takes. Atomic means here that
 // netstack's lock is held while src is read; see written.
 func (k *socket) write(src [][]byte) (int, error) {
-	p := vectors.Get().(*vector)
-	p.set(src)
+	p := k.stack.vector(src)
 	p.count = &k.written
 	n, err := k.ep.Write(p, tcpip.WriteOptions{Atomic: true})
-	p.put()
+	k.stack.putVector(p)
 	if err != nil {
 		return 0, k.failed(err)
 	}

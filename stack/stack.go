@@ -20,6 +20,7 @@ type Stack struct {
 	link *fastopen.Link
 	acks watchers
 
+	vectors sync.Pool      // of *vector
 	workers sync.WaitGroup // the connects under way
 	ended   chan struct{}  // closed when Close has done everything
 

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -18,14 +17,21 @@ type vector struct {
 
 var _ tcpip.Payloader = (*vector)(nil)
 
-var vectors = sync.Pool{New: func() any { return new(vector) }}
+// vector takes a vector over b from the pool. Its own copy of the list is what
+// is consumed.
+func (s *Stack) vector(b [][]byte) *vector {
+	v, ok := s.vectors.Get().(*vector)
+	if !ok {
+		v = new(vector)
+	}
+	v.left = append(v.own[:0], b...)
+	return v
+}
 
-// set makes the vector that of b. Its own copy of the list is what is consumed.
-func (v *vector) set(b [][]byte) { v.left = append(v.own[:0], b...) }
-
-func (v *vector) put() {
+// putVector gives it back, without what it led to.
+func (s *Stack) putVector(v *vector) {
 	*v = vector{}
-	vectors.Put(v)
+	s.vectors.Put(v)
 }
 
 // Len implements tcpip.Payloader.

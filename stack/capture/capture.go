@@ -110,7 +110,7 @@ func (l *Link) Close() {
 func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 	if r := l.running.Load(); r != nil {
 		for _, pkt := range pkts.AsSlice() {
-			l.record(r, pkt, &outbound)
+			l.record(r, pkt, &r.outbound)
 		}
 	}
 	return l.Endpoint.WritePackets(pkts)
@@ -119,7 +119,7 @@ func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 // DeliverNetworkPacket records the packet and passes it on.
 func (l *Link) DeliverNetworkPacket(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) {
 	if r := l.running.Load(); r != nil {
-		l.record(r, pkt, &inbound)
+		l.record(r, pkt, &r.inbound)
 	}
 	l.Endpoint.DeliverNetworkPacket(proto, pkt)
 }
@@ -131,14 +131,10 @@ func (l *Link) record(r *recording, pkt *gstack.PacketBuffer, direction *pcapgo.
 	}
 }
 
-// The flags words of the two directions. They are never written to.
-var (
-	inbound  = pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionInbound}
-	outbound = pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionOutbound}
-)
-
 // recording is one capture.
 type recording struct {
+	inbound, outbound pcapgo.NgEpbFlags // never written to
+
 	// mu guards what follows. It is held over writes to the caller's writer and
 	// over nothing else.
 	mu    sync.Mutex
@@ -165,7 +161,11 @@ func newRecording(w io.Writer, name string) (*recording, error) {
 	if err := ng.Flush(); err != nil {
 		return nil, err
 	}
-	return &recording{w: ng}, nil
+	return &recording{
+		inbound:  pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionInbound},
+		outbound: pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionOutbound},
+		w:        ng,
+	}, nil
 }
 
 // write records a packet and says whether the capture is still good. The clock
