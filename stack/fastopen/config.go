@@ -41,6 +41,8 @@ type Config struct {
 	// MaxSegment caps the segment size that data in a SYN is counted against,
 	// 0 means Ethernet's (1460 for IPv4, 1440 for IPv6); at most 65495.
 	MaxSegment int
+	// Server is what listeners share; see Link.Listen.
+	Server ServerConfig
 	// Clock is the time of timers and pauses; nil means the system's.
 	Clock tcpip.Clock
 	// Logger gets a line for each opening at debug level; nil means none.
@@ -55,6 +57,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("fastopen: mode %d is not one of the four modes", c.Mode)
 	case c.Peers < 0:
 		return errors.New("fastopen: Peers is negative; use 0 for the default")
+	case c.Server.Replays < 0:
+		return errors.New("fastopen: Server.Replays is negative; use 0 for the default")
 	case c.MaxSegment < 0 || c.MaxSegment > maxMaxSegment:
 		return fmt.Errorf("fastopen: MaxSegment is %d; it may be 0 (Ethernet's) to %d", c.MaxSegment, maxMaxSegment)
 	}

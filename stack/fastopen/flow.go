@@ -126,7 +126,7 @@ func (f *Flow) carry(out tfo.Out) (down []seg.Segment) {
 		l.cache.Learn(l.now(), path, *out.Lesson)
 	}
 	for _, s := range out.ToStack {
-		l.up.push(inbound(s, f.linkHdr))
+		l.up.push(l, inbound(s, f.linkHdr))
 	}
 	o := f.client.Outcome()
 	l.observe(f.outcome, o, out.Lesson, f.key)
@@ -230,7 +230,7 @@ func (f *Flow) down(pkt *gstack.PacketBuffer) (segments []seg.Segment, e egress,
 }
 
 // step feeds the machine. old is the flow whose ports f took over.
-func (f *Flow) step(s seg.Segment, e egress) (segments []seg.Segment, _ egress, handled bool, old *Flow) {
+func (f *Flow) step(s seg.Segment, e egress) (segments []seg.Segment, _ egress, handled bool, old opening) {
 	now := f.link.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math/rand"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,7 +62,12 @@ func newHost(t *testing.T, v6 bool, mtu uint32, cfg fastopen.Config) *host {
 	h.link = link
 	h.stack = newStack(t, h.clock, link)
 	t.Cleanup(func() {
-		h.stack.Destroy()
+		// Not Destroy alone: it waits for the link's goroutine with a lock held
+		// that a delivery may want.
+		h.stack.Close()
+		must(t, h.stack.RemoveNIC(nic))
+		h.link.Wait()
+		h.stack.Wait()
 		h.wire.Close()
 		h.left()
 		if n := h.link.Stats().Openings; n != 0 {
@@ -77,7 +83,7 @@ func newStack(t *testing.T, clock tcpip.Clock, link gstack.LinkEndpoint) *gstack
 		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocol},
 		Clock:              clock,
-		SecureRNG:          rand.New(rand.NewSource(1)),
+		SecureRNG:          &seeded{r: rand.New(rand.NewSource(1))},
 		RandSource:         rand.NewSource(1),
 	})
 	recovery := tcpip.TCPRecovery(0)
@@ -96,6 +102,19 @@ func newStack(t *testing.T, clock tcpip.Clock, link gstack.LinkEndpoint) *gstack
 	s.SetRouteTable([]tcpip.Route{
 		{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
 	return s
+}
+
+// seeded is a source of randomness that is the same each time, for netstack's
+// goroutines to share.
+type seeded struct {
+	mu sync.Mutex
+	r  *rand.Rand // guarded by mu
+}
+
+func (s *seeded) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.r.Read(b)
 }
 
 func must(t *testing.T, err tcpip.Error) {

@@ -17,22 +17,28 @@ func (l *Link) DeliverNetworkPacket(proto tcpip.NetworkProtocolNumber, pkt *gsta
 		l.Endpoint.DeliverNetworkPacket(proto, pkt)
 		return
 	}
-	f := l.flowUp(pkt)
-	if f == nil {
+	o := l.openingUp(pkt)
+	switch {
+	case o != nil:
+		segments, e := o.up(proto, pkt)
+		l.send(segments, e)
+	case !l.up.pushBehind(proto, pkt):
 		l.Endpoint.DeliverNetworkPacket(proto, pkt)
 		return
 	}
-	segments, e := f.up(proto, pkt)
-	l.send(segments, e)
 	l.up.drain(l)
 }
 
-// headLen is how much of a packet is looked at to find its flow: the longest
-// IPv4 header and the ports.
-const headLen = 64
+// headLen is how much of a packet is looked at to find its opening: the longest
+// IPv4 header, and the TCP header up to its flags.
+const headLen = 60 + tcpFlags + 1
 
-// flowUp finds the flow that a packet coming up belongs to, or quotes.
-func (l *Link) flowUp(pkt *gstack.PacketBuffer) *Flow {
+// tcpFlags is the offset of the control bits in a TCP header.
+const tcpFlags = 13
+
+// openingUp finds the opening that a packet coming up belongs to, or quotes, or
+// begins.
+func (l *Link) openingUp(pkt *gstack.PacketBuffer) opening {
 	head, ok := pkt.Data().PullUp(min(headLen, pkt.Data().Size()))
 	if !ok || len(head) < header.IPv4MinimumSize {
 		return nil
@@ -54,27 +60,51 @@ func (l *Link) flowUp(pkt *gstack.PacketBuffer) *Flow {
 		return nil
 	}
 	switch {
-	case proto == uint8(header.TCPProtocolNumber) && len(head) >= at+4:
-		return l.table.get(key{
+	case proto == uint8(header.TCPProtocolNumber) && len(head) > at+tcpFlags:
+		return l.openingOf(pkt, seg.Flags(head[at+tcpFlags]), key{
 			local:  netip.AddrPortFrom(dst, binary.BigEndian.Uint16(head[at+2:])),
 			remote: netip.AddrPortFrom(src, binary.BigEndian.Uint16(head[at:])),
 		})
 	case proto == uint8(header.UDPProtocolNumber), proto == uint8(header.TCPProtocolNumber):
 		return nil
 	}
-	return l.flowBehind(ipBytes(pkt))
+	return l.openingBehind(pkt)
 }
 
-// flowBehind finds the flow of a packet whose TCP header does not stand right
-// behind the IP header: in an ICMP quote, or behind IPv6 extension headers.
-func (l *Link) flowBehind(b []byte) *Flow {
+// openingBehind finds the opening of a packet whose TCP header does not stand
+// right behind the IP header: in an ICMP quote, or behind IPv6 extension headers.
+func (l *Link) openingBehind(pkt *gstack.PacketBuffer) opening {
+	b := ipBytes(pkt)
 	if e, ok := seg.ParseICMPError(b); ok {
 		return l.table.get(key{local: e.Src, remote: e.Dst})
 	}
 	if s, err := seg.Parse(b); err == nil {
-		return l.table.get(key{local: s.Dst(), remote: s.Src()})
+		return l.openingOf(pkt, s.Flags(), key{local: s.Dst(), remote: s.Src()})
 	}
 	return nil
+}
+
+// openingOf finds the opening of a segment, or begins one if it is a SYN to a
+// listener.
+func (l *Link) openingOf(pkt *gstack.PacketBuffer, f seg.Flags, k key) opening {
+	active := l.active.Load()
+	if openings(active) != 0 {
+		if o := l.table.get(k); o != nil {
+			return o
+		}
+	}
+	if active&^upBusy < oneListener || f&(seg.SYN|seg.ACK|seg.RST) != seg.SYN {
+		return nil
+	}
+	ln := l.listeners.find(k.local)
+	if ln == nil {
+		return nil
+	}
+	s, err := seg.Parse(ipBytes(pkt))
+	if err != nil || !l.trusted(pkt) && !s.Verify() {
+		return nil // netstack counts and drops what is damaged
+	}
+	return ln.consider(k, s)
 }
 
 // up takes a packet of the flow that comes up. What netstack is to see, the
@@ -100,7 +130,7 @@ func (f *Flow) up(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) (
 		}
 	}
 	if out.Pass {
-		f.link.up.push(upItem{proto: proto, pkt: pkt.IncRef()})
+		f.link.up.push(f.link, upItem{proto: proto, pkt: pkt.IncRef()})
 	}
 	if f.done.Load() {
 		return nil, egress{}

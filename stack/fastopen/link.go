@@ -24,18 +24,35 @@ type Link struct {
 	cache *tfo.Cache
 	mode  atomic.Uint32
 
-	// active counts the flows that may still have to change a packet. While it
-	// is 0, both directions cost this one load.
+	// active counts, in its lower half, the openings that may still have to
+	// change a packet, and in its upper half (oneListener) the listeners that
+	// wait for some; upBusy is in it while the queue going up is. While it is
+	// 0, both directions cost this one load.
 	active atomic.Int64
 	table  table
 	up     upQueue
 	stats  counters
+
+	children  atomic.Int64 // openings from the other side
+	keys      *tfo.KeyRing
+	replays   *tfo.Replays
+	opened    opened
+	listeners listeners
+	server    serverCounters
 
 	mu      sync.Mutex
 	stop    chan struct{} // guarded by mu; nil while no deliverer runs
 	closed  bool          // guarded by mu
 	running sync.WaitGroup
 }
+
+const (
+	oneListener = 1 << 32
+	upBusy      = 1 << 62
+)
+
+// openings is the number of openings in a value of Link.active.
+func openings(active int64) int { return int(uint32(active)) }
 
 // New wraps the link endpoint lower. The Link takes its place: give the Link to
 // netstack, and close lower through it.
@@ -57,7 +74,8 @@ func New(lower gstack.LinkEndpoint, cfg Config) (*Link, error) {
 	}
 	l := &Link{
 		lower: lower, cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
-		cache: tfo.NewCache(cfg.Peers),
+		cache:  tfo.NewCache(cfg.Peers),
+		opened: newOpened(), keys: tfo.NewKeyRing(cfg.Server.KeyLife, cfg.Server.Random), replays: tfo.NewReplays(cfg.Server.Replays),
 	}
 	l.mode.Store(uint32(cfg.Mode))
 	l.up.kick = make(chan struct{}, 1)
@@ -123,14 +141,17 @@ func (l *Link) stopDeliverer(forGood bool) {
 	l.closed = l.closed || forGood
 }
 
-// Close implements stack.LinkEndpoint: it forgets every flow, ends the Link's
+// Close implements stack.LinkEndpoint: it forgets every opening, ends the Link's
 // goroutine and closes the link below.
 func (l *Link) Close() {
 	l.stopDeliverer(true)
-	for _, f := range l.table.all() {
-		f.Release()
+	for _, ln := range l.listeners.all() {
+		ln.Close()
 	}
-	l.up.discard()
+	for _, o := range l.table.all() {
+		o.displaced()
+	}
+	l.up.discard(l)
 	l.Endpoint.Close()
 }
 
@@ -139,5 +160,5 @@ func (l *Link) Close() {
 func (l *Link) Wait() {
 	l.running.Wait()
 	l.Endpoint.Wait()
-	l.up.discard()
+	l.up.discard(l)
 }

@@ -1,6 +1,8 @@
 package fastopen
 
 import (
+	"net/netip"
+
 	"github.com/wskstack/wskstack/stack/seg"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -10,7 +12,7 @@ import (
 // WritePackets implements stack.LinkEndpoint. It may be called under an
 // endpoint's lock, concurrently, and after Close.
 func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
-	if l.active.Load() == 0 {
+	if openings(l.active.Load()) == 0 {
 		return l.Endpoint.WritePackets(pkts)
 	}
 	return l.writeOpening(pkts)
@@ -53,11 +55,39 @@ func (l *Link) flowDown(pkt *gstack.PacketBuffer) ([]seg.Segment, egress, bool) 
 	if f, ok := pkt.Owner.(*Flow); ok && f.link == l {
 		return f.down(pkt)
 	}
+	if l.children.Load() != 0 {
+		if c, ok := l.table.get(keyDown(pkt)).(*child); ok {
+			return c.down(pkt)
+		}
+	}
 	l.evict(pkt)
 	return nil, egress{}, false
 }
 
-// evict ends the flow of an earlier connection when a SYN without a flow of its
+// keyDown is the connection of a packet that netstack sends; the zero key if it
+// is no TCP.
+func keyDown(pkt *gstack.PacketBuffer) key {
+	tcp := header.TCP(pkt.TransportHeader().Slice())
+	if pkt.TransportProtocolNumber != header.TCPProtocolNumber || len(tcp) < header.TCPMinimumSize {
+		return key{}
+	}
+	ip := pkt.NetworkHeader().Slice()
+	switch {
+	case pkt.NetworkProtocolNumber == header.IPv4ProtocolNumber && len(ip) >= header.IPv4MinimumSize:
+		return key{
+			local:  netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[12:])), tcp.SourcePort()),
+			remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[16:])), tcp.DestinationPort()),
+		}
+	case pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber && len(ip) >= header.IPv6MinimumSize:
+		return key{
+			local:  netip.AddrPortFrom(netip.AddrFrom16([16]byte(ip[8:])), tcp.SourcePort()),
+			remote: netip.AddrPortFrom(netip.AddrFrom16([16]byte(ip[24:])), tcp.DestinationPort()),
+		}
+	}
+	return key{}
+}
+
+// evict ends the opening of an earlier connection when a SYN without a flow of its
 // own leaves from the same ports (B-09).
 func (l *Link) evict(pkt *gstack.PacketBuffer) {
 	tcp := header.TCP(pkt.TransportHeader().Slice())
@@ -69,8 +99,8 @@ func (l *Link) evict(pkt *gstack.PacketBuffer) {
 	if err != nil {
 		return
 	}
-	if f := l.table.get(key{local: s.Src(), remote: s.Dst()}); f != nil {
-		f.displaced()
+	if o := l.table.get(key{local: s.Src(), remote: s.Dst()}); o != nil {
+		o.displaced()
 	}
 }
 

@@ -10,13 +10,17 @@ import (
 // upQueue holds packets on their way to netstack. Whoever may call netstack
 // drains it, one at a time, so that the order of a flow's segments is kept; who
 // may not (a sender inside WritePackets, under its endpoint's lock) kicks the
-// Link's goroutine (H-32).
+// Link's goroutine (H-32). While it holds any, every packet going up takes its
+// place in it: one that went past would overtake those before it.
 type upQueue struct {
 	kick chan struct{}
 
 	mu       sync.Mutex
 	items    []upItem // guarded by mu
 	draining bool     // guarded by mu
+	// busy is whether link.active says so: there are items, or the last is just
+	// being delivered.
+	busy bool // guarded by mu
 }
 
 // upItem holds one reference to its packet.
@@ -25,14 +29,43 @@ type upItem struct {
 	pkt   *gstack.PacketBuffer
 }
 
-func (q *upQueue) push(items ...upItem) {
+func (q *upQueue) push(l *Link, items ...upItem) {
 	q.mu.Lock()
 	q.items = append(q.items, items...)
+	q.setBusy(l, len(q.items) > 0)
 	q.mu.Unlock()
 }
 
-// wake makes the Link's goroutine drain the queue.
+// setBusy is called with mu held.
+func (q *upQueue) setBusy(l *Link, busy bool) {
+	if busy != q.busy {
+		q.busy = busy
+		if busy {
+			l.active.Add(upBusy)
+		} else {
+			l.active.Add(-upBusy)
+		}
+	}
+}
+
+// pushBehind queues a packet that is no opening's, unless nothing is queued.
+func (q *upQueue) pushBehind(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy {
+		q.items = append(q.items, upItem{proto: proto, pkt: pkt.IncRef()})
+	}
+	return q.busy
+}
+
+// wake makes the Link's goroutine drain the queue, if there is anything in it.
 func (q *upQueue) wake() {
+	q.mu.Lock()
+	idle := len(q.items) == 0
+	q.mu.Unlock()
+	if idle {
+		return
+	}
 	select {
 	case q.kick <- struct{}{}:
 	default: // it will look again anyway
@@ -58,14 +91,16 @@ func (q *upQueue) drain(l *Link) {
 	}
 	q.items = nil
 	q.draining = false
+	q.setBusy(l, false)
 	q.mu.Unlock()
 }
 
 // discard drops what is queued.
-func (q *upQueue) discard() {
+func (q *upQueue) discard(l *Link) {
 	q.mu.Lock()
 	items := q.items
 	q.items = nil
+	q.setBusy(l, q.draining)
 	q.mu.Unlock()
 	for _, item := range items {
 		item.pkt.DecRef()

@@ -27,8 +27,10 @@ type Stats struct {
 	SYNRetransmits uint64
 	// Reasons counts the openings that ended with each reason.
 	Reasons map[Reason]uint64
-	// Peers and Paths are the entries of the cache, Openings the flows that are
-	// being watched.
+	// ServerStats are those of all listeners, closed ones included.
+	ServerStats
+	// Peers and Paths are the entries of the cache, Openings the connections
+	// that are being watched.
 	Peers, Paths, Openings int
 }
 
@@ -41,7 +43,8 @@ func (l *Link) Stats() Stats {
 		CookiesGranted:        l.stats.granted.Load(),
 		SYNRetransmits:        l.stats.retransmitted.Load(),
 		Reasons:               make(map[Reason]uint64),
-		Openings:              int(l.active.Load()),
+		Openings:              openings(l.active.Load()),
+		ServerStats:           l.server.snapshot(),
 	}
 	for i := range l.stats.reasons {
 		if n := l.stats.reasons[i].Load(); n > 0 {

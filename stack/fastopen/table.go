@@ -8,47 +8,63 @@ import (
 // key is a connection as seen from here.
 type key struct{ local, remote netip.AddrPort }
 
-// table finds the flow of a packet that comes up. Flows are in it from their SYN
-// until their opening is over.
+// table finds the opening of a packet. Openings are in it from their SYN until
+// they are over.
 type table struct {
-	mu    sync.RWMutex
-	flows map[key]*Flow // guarded by mu
+	mu       sync.RWMutex
+	openings map[key]opening // guarded by mu
 }
 
-func (t *table) get(k key) *Flow {
+func (t *table) get(k key) opening {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.flows[k]
+	return t.openings[k]
 }
 
-// put enters f and returns the flow that it displaces: an earlier connection
+// put enters o and returns the opening that it displaces: an earlier connection
 // between the same ports.
-func (t *table) put(k key, f *Flow) (old *Flow) {
+func (t *table) put(k key, o opening) (old opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.flows == nil {
-		t.flows = make(map[key]*Flow)
-	}
-	old = t.flows[k]
-	t.flows[k] = f
+	old = t.openings[k]
+	t.enter(k, o)
 	return old
 }
 
-// remove takes f out, unless another has taken its place.
-func (t *table) remove(k key, f *Flow) {
+// putNew enters o, unless there is one between the same ports, which it returns
+// then.
+func (t *table) putNew(k key, o opening) (had opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.flows[k] == f {
-		delete(t.flows, k)
+	if had = t.openings[k]; had == nil {
+		t.enter(k, o)
+	}
+	return had
+}
+
+// enter is called with mu held.
+func (t *table) enter(k key, o opening) {
+	if t.openings == nil {
+		t.openings = make(map[key]opening)
+	}
+	t.openings[k] = o
+}
+
+// remove takes o out, unless another has taken its place.
+func (t *table) remove(k key, o opening) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.openings[k] == o {
+		delete(t.openings, k)
 	}
 }
 
-func (t *table) all() []*Flow {
+func (t *table) all() []opening {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	flows := make([]*Flow, 0, len(t.flows))
-	for _, f := range t.flows {
-		flows = append(flows, f)
+	all := make([]opening, 0, len(t.openings))
+	for _, o := range t.openings {
+		all = append(all, o)
 	}
-	return flows
+	return all
 }

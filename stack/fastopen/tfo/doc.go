@@ -22,12 +22,19 @@
 // the TCP above a SYN-ACK that acknowledges the SYN alone, keeps off the wire
 // what the peer already has, and acknowledges those bytes itself.
 //
+// A server has two machines: Server decides which SYNs to one listener open a
+// connection, with the Keys of a KeyRing, and counts those that are pending; a
+// Child sees one of them through. It shows the TCP above the client's ACK with
+// the SYN's data before the client has sent it, and keeps the SYN-ACK back until
+// the TCP above has acknowledged the data. From then on until the real ACK the
+// SYN-ACK is its own to repeat.
+//
 // Time is a duration since any fixed moment of a clock that never goes back.
 //
 // Ownership: a machine keeps the payload it was given and copies of segments it
 // needs later. A segment handed to FromStack or FromWire belongs to the machine
 // from then on: it may be changed in place and handed out again.
 //
-// Limits: one machine serves one connection attempt, and is not safe for
-// concurrent use. Cache is.
+// Limits: a Client or Child serves one connection attempt, a Server one listener;
+// none is safe for concurrent use. Cache, KeyRing and Replays are.
 package tfo
