@@ -1,0 +1,187 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"gvisor.dev/gvisor/pkg/refs"
+
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/ladder"
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
+	"github.com/wskstack/wskstack/test/kernelpeer"
+	"github.com/wskstack/wskstack/test/netns"
+	"github.com/wskstack/wskstack/test/wire"
+	"github.com/wskstack/wskstack/wsk/ntstatus"
+)
+
+// TestMain fails the run if a goroutine or a packet buffer is left.
+func TestMain(m *testing.M) {
+	refs.SetLeakMode(refs.LeaksPanic)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if code == 0 {
+			refs.DoLeakCheck()
+		}
+		os.Exit(code)
+	}))
+}
+
+// The demo in memory needs nothing of the machine, so it runs everywhere.
+func TestDemoInMemory(t *testing.T) {
+	for _, family := range []int{4, 6} {
+		t.Run(report.Family(family), func(t *testing.T) {
+			t.Parallel()
+			var text strings.Builder
+			o := Options{Wire: "memory", Family: family, Delay: DefaultDelay}
+			d, err := Run(t.Context(), o, nil, &Text{W: &text})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text.String())
+			}
+			if !d.OK || d.Wire != "memory" || d.Peer != peerSelf || len(d.Runs) != 6 {
+				t.Errorf("ok %v, wire %s, peer %s, %d runs\n%s", d.OK, d.Wire, d.Peer, len(d.Runs), text.String())
+			}
+			for _, r := range d.Runs {
+				if r.Family != report.Family(family) {
+					t.Errorf("%s ran over %s", r.Name, r.Family)
+				}
+			}
+			for _, want := range []string{"verdict", "claims hold", "SYN, seq 0, len 64, cookie ", "cookie request", "X dropped on the path", "1 round trip (fastest of"} {
+				if !strings.Contains(text.String(), want) {
+					t.Errorf("no %q in\n%s", want, text.String())
+				}
+			}
+		})
+	}
+}
+
+func TestOptionsCheck(t *testing.T) {
+	good := Options{Wire: Auto, Family: 4, Delay: DefaultDelay}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	for want, o := range map[string]Options{
+		"use auto, tun, veth or memory": {Wire: "wifi", Family: 4, Delay: DefaultDelay},
+		"use 4 or 6":                    {Wire: Auto, Family: 5, Delay: DefaultDelay},
+		"use 5ms to 400ms":              {Wire: Auto, Family: 4, Delay: time.Millisecond},
+		"more runs into TCP's timeout":  {Wire: Auto, Family: 4, Delay: time.Second},
+	} {
+		if err := o.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+}
+
+// Without a namespace only the wire in memory is left, and the reason is told.
+func TestWireWithoutNamespace(t *testing.T) {
+	barred := errors.Join(netns.ErrPrivilege)
+	w, why, err := openWire(Auto, barred)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Kind != wire.Memory || why != "not tun: not permitted here; not veth: the same" {
+		t.Errorf("wire %s, because %q", w.Kind, why)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := openWire("veth", barred); !errors.Is(err, netns.ErrPrivilege) {
+		t.Errorf("a forced wire: %v", err)
+	}
+}
+
+func TestCaptureThatCannotBeWritten(t *testing.T) {
+	o := Options{Wire: "memory", Family: 4, Delay: DefaultDelay, Pcap: t.TempDir() + "/no/such/directory"}
+	if _, err := Run(t.Context(), o, nil, &Text{W: &strings.Builder{}}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A demo that is interrupted says why, and leaves nothing (TestMain looks).
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted")
+	o := Options{Wire: "memory", Family: 4, Delay: DefaultDelay}
+	_, err := Run(ctx, o, nil, &interrupter{Text{W: &strings.Builder{}}, func() { cancel(interrupted) }})
+	if !errors.Is(err, interrupted) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// interrupter is a listener that interrupts after the first run.
+type interrupter struct {
+	Text
+	stop func()
+}
+
+func (i *interrupter) Ran(s Shown) { i.Text.Ran(s); i.stop() }
+
+// Each claim turns false when what it says is not so.
+func TestClaimsCanBeFalse(t *testing.T) {
+	const rtt = 40 * time.Millisecond
+	run := func(ms float64, trips int) report.Run {
+		return report.Run{Name: "r", TTFBms: ms, RoundTrips: trips, Bytes: 10, BytesInSYN: 10, BytesAcceptedInSYN: 10}
+	}
+	judged := func(f func(*verdict)) bool {
+		var v verdict
+		f(&v)
+		return v.ok()
+	}
+	for name, c := range map[string]struct {
+		want  bool
+		judge func(*verdict)
+	}{
+		"nothing claimed":            {false, func(*verdict) {}},
+		"one round trip":             {true, func(v *verdict) { v.takes(run(41, 1), 1, rtt) }},
+		"too slow":                   {false, func(v *verdict) { v.takes(run(47, 1), 1, rtt) }},
+		"too fast":                   {false, func(v *verdict) { v.takes(run(33, 1), 1, rtt) }},
+		"two instead of one":         {false, func(v *verdict) { v.takes(run(81, 2), 1, rtt) }},
+		"nothing seen, Fast Open":    {false, func(v *verdict) { v.opened(result{Run: run(41, 1), parts: []part{{}}}, rtt) }},
+		"nothing seen, request":      {false, func(v *verdict) { v.requested(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
+		"nothing seen, fallback":     {false, func(v *verdict) { v.fellBack(result{Run: run(1, 1), parts: []part{{}, {}}}, result{}) }},
+		"bytes in a plain SYN":       {false, func(v *verdict) { v.plain(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
+		"large, wholly in the SYN":   {false, func(v *verdict) { v.openedLarge(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
+		"cancelled":                  {true, func(v *verdict) { v.cancelledCleanly(wasCancelled()) }},
+		"completed twice":            {false, func(v *verdict) { c := wasCancelled(); c.completions = 2; v.cancelledCleanly(c) }},
+		"completed inline":           {false, func(v *verdict) { c := wasCancelled(); c.pended = false; v.cancelledCleanly(c) }},
+		"completed otherwise":        {false, func(v *verdict) { c := wasCancelled(); c.status = ntstatus.Success; v.cancelledCleanly(c) }},
+		"dead after the cancel":      {false, func(v *verdict) { c := wasCancelled(); c.connected = errors.New("no"); v.cancelledCleanly(c) }},
+		"nothing counted":            {false, func(v *verdict) { v.counted("k", kernelpeer.Counters{}, nil) }},
+		"counted what was not there": {false, func(v *verdict) { v.counted("k", kernelpeer.Counters{Passive: 1, CookieReqd: 1}, []ladder.Trace{{}}) }},
+	} {
+		if got := judged(c.judge); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func wasCancelled() cancelled {
+	return cancelled{status: ntstatus.Cancelled, pended: true, completions: 1}
+}
+
+// A question is as long as it should be, one line, and no part of it repeats.
+func TestRequest(t *testing.T) {
+	for _, n := range []int{smallQuestion, largeQuestion} {
+		q := request(n)
+		if len(q) != n || strings.IndexByte(string(q), '\n') != n-1 {
+			t.Errorf("%d bytes for %d, newline at %d", len(q), n, strings.IndexByte(string(q), '\n'))
+		}
+	}
+	q := string(request(largeQuestion))
+	if strings.Contains(q[1430:], q[1400:1420]) {
+		t.Error("a part of the question comes twice")
+	}
+}
+
+func TestServiceWantsTheWholeLine(t *testing.T) {
+	var out strings.Builder
+	if err := serve(strings.NewReader("half a line"), &out); err == nil || out.Len() > 0 {
+		t.Errorf("error %v, answer %q", err, out.String())
+	}
+	if err := check([]byte("a\n"), answer([]byte("b\n"))); err == nil {
+		t.Error("another request's answer was taken")
+	}
+}

@@ -1,0 +1,108 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/ladder"
+	"github.com/wskstack/wskstack/stack"
+	"github.com/wskstack/wskstack/stack/capture"
+	"github.com/wskstack/wskstack/test/relay"
+	"github.com/wskstack/wskstack/test/wire"
+)
+
+// rig is all that the runs use, from the socket layer to the peer.
+type rig struct {
+	opts  Options
+	wire  *wire.Wire
+	peer  peer
+	relay *relay.Link
+	seen  relay.Recorder
+	stack *stack.Stack
+	wsk   *wskClient
+	// traces are of all connections that were made.
+	traces []ladder.Trace
+	// undo closes what was opened, in the order of opening.
+	undo []func() error
+}
+
+// build makes a rig on an open wire, which it takes over. If it fails everything
+// is closed.
+func build(w *wire.Wire, o Options) (_ *rig, err error) {
+	r := &rig{opts: o, wire: w}
+	r.later(w.Close)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	if !w.PeerAddr(o.Family).IsValid() {
+		return nil, fmt.Errorf("this kernel has no IPv6: use --family 4: %w", ErrUnavailable)
+	}
+	if r.peer, err = startPeer(w, o.Family); err != nil {
+		return nil, fmt.Errorf("starting the peer: %w", err)
+	}
+	r.later(r.peer.close)
+	r.relay, err = relay.New(w.Link, relay.Config{DownDelay: o.Delay, UpDelay: o.Delay, Observe: r.seen.Observe})
+	if err != nil {
+		return nil, err
+	}
+	link, err := r.captured(r.relay)
+	if err != nil {
+		return nil, err
+	}
+	if r.stack, err = stack.New(stack.Config{Link: link, Addresses: w.StackAddresses}); err != nil {
+		return nil, fmt.Errorf("starting the stack: %w", err)
+	}
+	r.later(r.stack.Close)
+	if r.wsk, err = newWSKClient(r.stack); err != nil {
+		return nil, err
+	}
+	r.later(r.wsk.close)
+	return r, nil
+}
+
+// captured puts the capture on a link, if one is wanted: right below the Fast Open
+// layer, at the client's end of the path, so the file has also what the path
+// drops.
+func (r *rig) captured(link gstack.LinkEndpoint) (gstack.LinkEndpoint, error) {
+	if r.opts.Pcap == "" {
+		return link, nil
+	}
+	file, err := os.Create(r.opts.Pcap)
+	if err != nil {
+		return nil, fmt.Errorf("the capture cannot be written, choose another file for --pcap: %w", err)
+	}
+	r.later(file.Close)
+	c, err := capture.New(link, file, capture.Config{Interface: r.wire.Name()})
+	if err != nil {
+		return nil, fmt.Errorf("the capture cannot be written to %s: %w", r.opts.Pcap, err)
+	}
+	r.later(c.Stop)
+	return c, nil
+}
+
+func (r *rig) later(f func() error) { r.undo = append(r.undo, f) }
+
+// close closes everything, newest first.
+func (r *rig) close() error {
+	var errs []error
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		errs = append(errs, r.undo[i]())
+	}
+	r.undo = nil
+	return errors.Join(errs...)
+}
+
+// rtt is the round trip that the relay makes.
+func (r *rig) rtt() time.Duration { return 2 * r.opts.Delay }
+
+// onWire is the stack's address with a port, as packets have it.
+func (r *rig) onWire(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(r.wire.StackAddr(r.opts.Family), port)
+}

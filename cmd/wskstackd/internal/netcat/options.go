@@ -1,0 +1,100 @@
+package netcat
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// ErrUnavailable is in the chain of errors that say: something that the
+// connection needs is not there.
+var ErrUnavailable = errors.New("not available")
+
+// problem is an error of this package: one line, and its kind.
+type problem struct {
+	kind error
+	text string
+}
+
+func (p *problem) Error() string { return p.text }
+func (p *problem) Unwrap() error { return p.kind }
+
+// unavailable makes an ErrUnavailable.
+func unavailable(format string, args ...any) error {
+	return &problem{ErrUnavailable, fmt.Sprintf(format, args...)}
+}
+
+// ErrUsage is in the chain of errors that are the caller's mistake.
+var ErrUsage = errors.New("wrong usage")
+
+func usage(format string, args ...any) error {
+	return &problem{ErrUsage, fmt.Sprintf(format, args...)}
+}
+
+// Defaults and limits of Options.
+const (
+	DefaultWait    = 100 * time.Millisecond
+	DefaultTimeout = 30 * time.Second
+	MaxRepeat      = 1_000_000
+	// MaxRepeated is how much of the input can be sent several times, in bytes.
+	MaxRepeated = 64 << 20
+	// CloseLimit is how long the end of a connection is waited for.
+	CloseLimit = 5 * time.Second
+)
+
+// Options are what the user chose.
+type Options struct {
+	// Target is HOST:PORT.
+	Target string
+	// Family is 4 or 6, or 0: the first address that the name has.
+	Family int
+	// FastOpen puts the first payload into the SYN if it is there within Wait.
+	FastOpen bool
+	Wait     time.Duration
+	// Repeat is how many connections are made, one after the other, each with all
+	// of the input.
+	Repeat int
+	// Timeout bounds the connect.
+	Timeout time.Duration
+	// Device is the TUN's name; empty: the kernel's choice.
+	Device string
+	// Namespace is the path of the network namespace to join; empty: the caller's.
+	Namespace string
+	// Link is the host's address on the network between it and the stack, which
+	// takes the next address; the zero value: a free one is looked for.
+	Link netip.Prefix
+}
+
+// Check says which option cannot be.
+func (o Options) Check() error {
+	switch {
+	case o.Family != 0 && o.Family != 4 && o.Family != 6:
+		return usage("there is no address family %d: use 4 or 6, or 0 for the first that the name has", o.Family)
+	case o.Wait < 0:
+		return usage("--wait %v: it must not be negative", o.Wait)
+	case o.Timeout <= 0:
+		return usage("--timeout %v: it has to be positive", o.Timeout)
+	case o.Repeat < 1 || o.Repeat > MaxRepeat:
+		return usage("--repeat %d: use 1 to %d", o.Repeat, MaxRepeat)
+	}
+	if o.Link.IsValid() {
+		if _, ok := ownAddress(o.Link); !ok {
+			return usage("--link %v: it needs two usable addresses, as 198.18.77.1/30 and fd00::1/126 have", o.Link)
+		}
+	}
+	return nil
+}
+
+// ownAddress is the stack's address on a link: the one after the host's.
+func ownAddress(link netip.Prefix) (netip.Prefix, bool) {
+	next := link.Addr().Next()
+	p := netip.PrefixFrom(next, link.Bits())
+	if !next.IsValid() || !link.Contains(next) || link.Addr().IsLoopback() || link.Addr().IsMulticast() || link.Addr().IsUnspecified() {
+		return netip.Prefix{}, false
+	}
+	if next.Is4() && (link.Bits() > 30 || !link.Contains(next.Next())) {
+		return netip.Prefix{}, false // the network's broadcast address
+	}
+	return p, true
+}

@@ -1,0 +1,86 @@
+// Package report is what the commands tell programs: the objects that they
+// print with --json.
+//
+//	demo --json     one Demo
+//	connect --json  one Run for each connection, one to a line
+//
+// Plain data, no state.
+package report
+
+import (
+	"math"
+	"time"
+
+	"github.com/wskstack/wskstack/stack/fastopen"
+	"github.com/wskstack/wskstack/stack/fastopen/tfo"
+	"github.com/wskstack/wskstack/test/kernelpeer"
+)
+
+// Demo is the result of the demo.
+type Demo struct {
+	// Wire is "tun", "userns-tun", "veth" or "memory", Peer "linux-kernel" or
+	// "wskstack".
+	Wire string `json:"wire"`
+	Peer string `json:"peer"`
+	// OneWayDelayMS is the delay that the demo put on the wire, each way.
+	OneWayDelayMS float64 `json:"one_way_delay_ms"`
+	Runs          []Run   `json:"runs"`
+	// PeerCounters is how far the peer's Fast Open counters moved over the demo.
+	PeerCounters kernelpeer.Counters `json:"peer_counters"`
+	// OK: every claim that the demo makes held.
+	OK bool `json:"ok"`
+}
+
+// Run is one connection, or the fastest of several of the same kind.
+type Run struct {
+	Name string `json:"name"`
+	// Family is "ipv4" or "ipv6".
+	Family string `json:"family"`
+	// Bytes is the length of the request.
+	Bytes int `json:"bytes"`
+	// BytesInSYN is how many of them left in the first SYN, BytesAcceptedInSYN
+	// how many of those the SYN-ACK acknowledged.
+	BytesInSYN         int `json:"bytes_in_syn"`
+	BytesAcceptedInSYN int `json:"bytes_accepted_in_syn"`
+	// TTFBms is the time from the call that connects to the first byte of the
+	// answer, in milliseconds; 0 if none came.
+	TTFBms float64 `json:"ttfb_ms"`
+	// RoundTrips is that time divided by the path's round trip, rounded to a
+	// whole number; 0 if no answer came.
+	RoundTrips int `json:"round_trips"`
+	// FastOpen: the peer accepted bytes from the SYN.
+	FastOpen bool `json:"fast_open"`
+	// Reason says why not all bytes were accepted in the SYN; empty if they were.
+	Reason string `json:"reason"`
+}
+
+// Family is the word for an address family in reports: 4 or 6.
+func Family(family int) string {
+	if family == 6 {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// Milliseconds is a time in the unit of reports, to the microsecond.
+func Milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}
+
+// RoundTrips is how many round trips of the given length a time stands for,
+// rounded to a whole number; 0 if there is no round trip to compare with.
+func RoundTrips(d, rtt time.Duration) int {
+	if rtt <= 0 {
+		return 0
+	}
+	return int(math.Round(float64(d) / float64(rtt)))
+}
+
+// Reason says why not all of so many bytes were accepted in the SYN, in a word;
+// it is empty if they were.
+func Reason(o fastopen.Outcome, bytes int) string {
+	if o.Reason == tfo.ReasonNone && o.BytesAccepted < bytes {
+		return "larger-than-a-syn"
+	}
+	return o.Reason.String()
+}
