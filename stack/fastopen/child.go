@@ -109,7 +109,8 @@ func (c *child) step(s seg.Segment, e egress) ([]seg.Segment, egress, bool) {
 // with c.mu held.
 func (c *child) carry(out tfo.Out) (down []seg.Segment) {
 	l := c.link
-	c.listener.count(c.machine.TakeEvents())
+	_, taken, _ := c.machine.Bytes()
+	c.listener.count(c.machine.TakeEvents(), taken, c.key)
 	if o, fed := c.machine.Fed(); fed && !c.remembered {
 		c.remembered = true
 		if window := c.listener.replayWindow; window > 0 {

@@ -43,6 +43,12 @@ type Config struct {
 	MaxSegment int
 	// Server is what listeners share; see Link.Listen.
 	Server ServerConfig
+	// OnEvent is told what Fast Open does and sees, one event at a time, in
+	// order, and with no lock held; nil means nobody. It is called on the
+	// goroutine that brings packets up, or on the Link's own: while it runs
+	// nothing goes up, so it must not block. Events of the last moment before
+	// Close may be lost.
+	OnEvent func(Event)
 	// Clock is the time of timers and pauses; nil means the system's.
 	Clock tcpip.Clock
 	// Logger gets a line for each opening at debug level; nil means none.

@@ -105,6 +105,7 @@ func (f *Flow) Release() {
 		return
 	}
 	f.carry(f.client.Release(f.link.now()))
+	f.link.up.wake()
 }
 
 // begin makes the machine when the SYN is seen. It is called with f.mu held.
@@ -121,15 +122,17 @@ func (f *Flow) begin(now time.Duration, s seg.Segment) {
 // queues what goes up, and returns what goes down. It is called with f.mu held.
 func (f *Flow) carry(out tfo.Out) (down []seg.Segment) {
 	l := f.link
+	var paused time.Duration
 	if out.Lesson != nil {
 		path := tfo.Path{Local: f.key.local.Addr(), Remote: f.key.remote.Addr(), Port: f.key.remote.Port()}
-		l.cache.Learn(l.now(), path, *out.Lesson)
+		paused = l.cache.Learn(l.now(), path, *out.Lesson)
 	}
 	for _, s := range out.ToStack {
 		l.up.push(l, inbound(s, f.linkHdr))
 	}
 	o := f.client.Outcome()
 	l.observe(f.outcome, o, out.Lesson, f.key)
+	l.tellClient(f.outcome, o, out.Lesson, paused, f.key)
 	f.outcome = o
 	switch f.client.State() {
 	case tfo.Settled:
@@ -194,6 +197,7 @@ func (f *Flow) displaced() {
 	defer f.mu.Unlock()
 	if !f.done.Load() {
 		f.carry(f.client.Release(f.link.now()))
+		f.link.up.wake()
 	}
 }
 

@@ -155,7 +155,7 @@ func (ln *Listener) consider(k key, syn seg.Segment) opening {
 	d := ln.server.Decide(now, syn, keys, l.replays)
 	policy := ln.server.Policy()
 	ln.mu.Unlock()
-	ln.count(d.Events)
+	ln.count(d.Events, 0, k)
 	switch d.Answer {
 	case tfo.AnswerPlain:
 		return nil
@@ -183,9 +183,12 @@ func (ln *Listener) ended(a tfo.Answer, source netip.Addr, reset bool) {
 	ln.server.End(now, a, source, reset)
 }
 
-func (ln *Listener) count(set tfo.EventSet) {
+// count counts events of a connection and tells of them.
+func (ln *Listener) count(set tfo.EventSet, bytes int, k key) {
 	ln.counters.count(set)
 	ln.link.server.count(set)
+	ln.link.tellServer(set, bytes, k)
+	ln.link.up.wake()
 }
 
 // listeners finds the listener that a SYN is for. Its lock is held over no call.

@@ -23,10 +23,11 @@ type upQueue struct {
 	busy bool // guarded by mu
 }
 
-// upItem holds one reference to its packet.
+// upItem holds one reference to its packet, or is an event.
 type upItem struct {
 	proto tcpip.NetworkProtocolNumber
 	pkt   *gstack.PacketBuffer
+	event *Event
 }
 
 func (q *upQueue) push(l *Link, items ...upItem) {
@@ -85,8 +86,12 @@ func (q *upQueue) drain(l *Link) {
 		q.items[0] = upItem{}
 		q.items = q.items[1:]
 		q.mu.Unlock()
-		l.Endpoint.DeliverNetworkPacket(item.proto, item.pkt)
-		item.pkt.DecRef()
+		if item.event != nil {
+			l.cfg.OnEvent(*item.event)
+		} else {
+			l.Endpoint.DeliverNetworkPacket(item.proto, item.pkt)
+			item.pkt.DecRef()
+		}
 		q.mu.Lock()
 	}
 	q.items = nil
@@ -103,6 +108,8 @@ func (q *upQueue) discard(l *Link) {
 	q.setBusy(l, q.draining)
 	q.mu.Unlock()
 	for _, item := range items {
-		item.pkt.DecRef()
+		if item.pkt != nil {
+			item.pkt.DecRef()
+		}
 	}
 }

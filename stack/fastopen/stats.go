@@ -66,7 +66,7 @@ func (l *Link) observe(was, is Outcome, lesson *tfo.Lesson, k key) {
 	if !was.SYNRetransmitted && is.SYNRetransmitted {
 		l.stats.retransmitted.Add(1)
 	}
-	if !is.Answered && !is.Done || was.Answered || was.Done {
+	if !concluded(was, is) {
 		return
 	}
 	l.stats.reasons[is.Reason].Add(1)

@@ -139,8 +139,9 @@ func (c *Cache) HasCookie(now time.Duration, path Path) bool {
 	return c.plan(now, path.canonical(), ModeOn).Action == SendCookie
 }
 
-// Learn takes in what an attempt on this path showed.
-func (c *Cache) Learn(now time.Duration, path Path, l Lesson) {
+// Learn takes in what an attempt on this path showed. It returns for how long
+// Fast Open, or a part of it, is held back because of that; 0 if it is not.
+func (c *Cache) Learn(now time.Duration, path Path, l Lesson) time.Duration {
 	path = path.canonical()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,9 +150,25 @@ func (c *Cache) Learn(now time.Duration, path Path, l Lesson) {
 	rec.apply(now, l.Verdict)
 	if rec == (record{}) {
 		c.paths.Remove(path)
-		return
+		return 0
 	}
 	c.paths.Add(path, rec)
+	return rec.heldBy(now, l.Verdict)
+}
+
+// heldBy is for how long the verdict that came last holds something back.
+func (r *record) heldBy(now time.Duration, v Verdict) time.Duration {
+	var until time.Duration
+	switch v {
+	case VerdictLost, VerdictRefused, VerdictNoAnswer:
+		until = r.paused
+	case VerdictIgnored:
+		until = r.quiet
+	case VerdictNotAcked:
+		until = r.noData
+	case VerdictNone, VerdictAccepted, VerdictStale, VerdictGranted:
+	}
+	return max(until-now, 0)
 }
 
 // learnPeer is called with c.mu held.

@@ -121,6 +121,10 @@ func (c *Client) enterOpen(now time.Duration, s seg.Segment, a int) {
 	}
 	c.peerNxt = s.Ack()
 	c.sndNxt, c.given = first, first
+	c.rcvNxt = s.Seq()
+	if s.Flags().Has(seg.SYN) {
+		c.rcvNxt = s.Seq().Add(1)
+	}
 	c.peerAck = s.Ack()
 	c.noteOptions(s)
 	c.note(s)

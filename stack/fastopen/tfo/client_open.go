@@ -151,8 +151,17 @@ func (c *Client) receiveOpen(now time.Duration, s seg.Segment) Out {
 		s = c.lowered(s)
 		out = toStack(s)
 	}
-	c.giveAck(now, s.Ack())
+	if c.counts(s) {
+		c.giveAck(now, s.Ack())
+	}
 	return out
+}
+
+// counts reports whether the stack looks at a segment's acknowledgement: not on
+// a repeated SYN-ACK, and not on what lies before its window (RFC 9293
+// §3.10.7.4).
+func (c *Client) counts(s seg.Segment) bool {
+	return !s.Flags().Has(seg.SYN) && (atLeast(s.Seq(), c.rcvNxt) || after(s.End(), c.rcvNxt))
 }
 
 // note remembers what the peer said last.

@@ -279,3 +279,26 @@ func TestHeldAcknowledgementGrows(t *testing.T) {
 		t.Errorf("window %d, want 500", w)
 	}
 }
+
+func TestAcknowledgementsThatTheStackDoesNotSee(t *testing.T) {
+	covers.IDs(t, "H-06", "H-10", "P2")
+	for _, tt := range []struct {
+		name string
+		s    func(r *rig) seg.Segment
+	}{
+		{"on a repeated SYN-ACK", func(r *rig) seg.Segment { return r.synack(6) }},
+		{"on a repeated SYN-ACK with data", func(r *rig) seg.Segment { return r.up(seg.SYN|seg.ACK, 0, 6, text(100)) }},
+		{"on old data", func(r *rig) seg.Segment { return r.up(seg.ACK, 1, 6, "answer") }},
+		{"on an old empty segment", func(r *rig) seg.Segment { return r.up(seg.ACK, 1, 6, "") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := accepted(t, "hello")
+			r.c.FromWire(r.now, r.up(seg.ACK, 1, 6, "answer"))
+			r.c.FromStack(r.now, r.bare(1, 7)) // the stack has the answer
+			r.fromStack(r.down(seg.ACK, 1, 7, "hello"), "", "")
+			r.fromWire(tt.s(r), "", "=")
+			r.state(Open)
+			r.wait(20*time.Millisecond, "A 7 ack 6") // so it still has to be told
+		})
+	}
+}
