@@ -63,7 +63,9 @@ type Endpoint struct {
 	remote   netip.AddrPort
 	connErr  error // why the last connect failed
 	flow     *fastopen.Flow
-	lastAddr netip.AddrPort // the local address, once closed
+	listener *fastopen.Listener // of ServeFastOpen
+	came     fastopen.Outcome   // of an accepted connection
+	lastAddr netip.AddrPort     // the local address, once closed
 }
 
 // NewEndpoint makes an endpoint: "tcp4", "tcp6" (IPv6 only) or "tcp" (an IPv6
@@ -237,13 +239,15 @@ func (e *Endpoint) RemoteAddr() netip.AddrPort {
 }
 
 // FastOpenInfo is what Fast Open did for the connection, or the connect under way
-// or last tried.
+// or last tried. For an accepted connection BytesInSYN are those that came in the
+// peer's SYN, and BytesAccepted those of them that were delivered before the
+// handshake was over.
 func (e *Endpoint) FastOpenInfo() fastopen.Outcome {
 	e.mu.RLock()
-	flow := e.flow
+	flow, came := e.flow, e.came
 	e.mu.RUnlock()
 	if flow == nil {
-		return fastopen.Outcome{}
+		return came
 	}
 	return flow.Outcome()
 }

@@ -133,9 +133,8 @@ func (e *Endpoint) Close() error {
 	if e.phase == phaseClosed {
 		return net.ErrClosed
 	}
-	e.lastAddr = e.localAddr()
 	was := e.phase
-	e.phase = phaseClosed
+	e.retire()
 	if was == phaseConnecting && e.attempt.deferred {
 		e.limitDelivery(e.sock, e.attempt)
 		return nil
@@ -189,10 +188,18 @@ func (e *Endpoint) Abort() {
 	if e.phase == phaseClosed {
 		return
 	}
-	e.lastAddr = e.localAddr()
-	e.phase = phaseClosed
+	e.retire()
 	e.stopAttempt()
 	e.drop()
+}
+
+// retire ends the endpoint for its caller. Called with mu held.
+func (e *Endpoint) retire() {
+	e.lastAddr = e.localAddr()
+	e.phase = phaseClosed
+	if e.listener != nil {
+		e.listener.Close()
+	}
 }
 
 // shut closes the endpoint if k is its socket; the stack is closing.
@@ -203,8 +210,7 @@ func (e *Endpoint) shut(k *socket) {
 		return
 	}
 	if e.phase != phaseClosed {
-		e.lastAddr = e.localAddr()
-		e.phase = phaseClosed
+		e.retire()
 	}
 	e.stopAttempt()
 	e.sock = nil

@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/wskstack/wskstack/stack/fastopen"
 )
 
 // Listen makes the endpoint accept connections; up to backlog of them wait for
@@ -36,6 +38,30 @@ func (e *Endpoint) Listen(backlog int) error {
 	}
 	e.phase, e.connErr = phaseListening, nil
 	return nil
+}
+
+// ServeFastOpen makes a listening endpoint accept data in SYNs (RFC 7413 §4.2):
+// Accept returns such a connection, and its data can be read, before the
+// handshake is over. The Listener switches it at run time and counts; it closes
+// with the endpoint. Errors: EINVAL if the endpoint does not listen, net.ErrClosed,
+// and those of fastopen.Link.Listen: fastopen.ErrListening on a second call.
+func (e *Endpoint) ServeFastOpen(cfg fastopen.ListenConfig) (*fastopen.Listener, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch e.phase {
+	case phaseClosed:
+		return nil, net.ErrClosed
+	case phaseListening:
+	default:
+		return nil, syscall.EINVAL
+	}
+	cfg.V6Only = e.v6only
+	ln, err := e.stack.link.Listen(e.localAddr(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	e.listener = ln
+	return ln, nil
 }
 
 // Accept returns the next connection, which has the listener's options and no
@@ -70,6 +96,10 @@ func (e *Endpoint) Accept() (*Endpoint, error) {
 	child.remote = netip.AddrPortFrom(fromTCPIP(peer.Addr, netip.Addr{}), peer.Port)
 	child.proto = protocolOf(child.remote.Addr())
 	child.sock = k
+	if a, ok := e.stack.link.Accepted(child.localAddr(), child.remote); ok {
+		child.came = fastopen.Outcome{Wanted: true, Answered: true, Done: true,
+			BytesInSYN: a.BytesInSYN, BytesAccepted: a.BytesTaken}
+	}
 	e.stack.acks.add(k)
 	if err := child.options.apply(k.ep); err != nil {
 		child.drop()
