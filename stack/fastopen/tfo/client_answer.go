@@ -77,7 +77,7 @@ func (c *Client) refused(now time.Duration, s seg.Segment) Out {
 func (c *Client) keepEarly(s seg.Segment) Out {
 	size := len(s.Bytes())
 	if len(c.early) == maxEarly || c.earlyBytes+size > maxEarlyBytes {
-		return pass()
+		return Out{} // the peer repeats it; the stack would reset the connection (H-04)
 	}
 	c.early = append(c.early, s)
 	c.earlyBytes += size

@@ -453,7 +453,11 @@ func TestDataBeforeTheSYNACK(t *testing.T) {
 	for range maxEarly {
 		r.fromWire(r.up(seg.ACK, 1, 6, "early"), "", "")
 	}
-	r.fromWire(r.up(seg.ACK, 1, 6, "early"), "", "=") // bounded
+	r.fromWire(r.up(seg.ACK, 1, 6, "early"), "", "") // bounded: this one is lost
+	out := r.c.FromWire(r.now, r.synack(6))
+	if len(out.ToStack) != 1+maxEarly {
+		t.Errorf("%d segments behind the SYN-ACK, want %d", len(out.ToStack)-1, maxEarly)
+	}
 	r = sent(t, "hello")
 	r.fromWire(r.up(seg.ACK, 1, 1, "early"), "", "")
 	r.fromWire(r.synack(1), "", "SA 0 ack 1, A 1:5 ack 1")
