@@ -62,6 +62,7 @@ func shellTags() map[string]string {
 		"ci-demo": "$(documented ci-demo)",
 		"ci-test": "$(documented ci-test)",
 		"ci":      "<(documented ci)",
+		"ci-sim":  "$(documented ci-sim)",
 		"ci-all":  "",
 		"host":    "",
 	}
@@ -90,7 +91,7 @@ func TestCommandsOfThePagesRunInCI(t *testing.T) {
 			seen[tag]++
 		}
 	}
-	for _, tag := range []string{"ci-demo", "ci-test", "ci"} {
+	for _, tag := range []string{"ci-demo", "ci-test", "ci", "ci-sim"} {
 		if seen[tag] == 0 {
 			t.Errorf("no block is tagged %q", tag)
 		}
