@@ -138,6 +138,30 @@ func TestDataOvertakesTheAnswer(t *testing.T) {
 	})
 }
 
+func TestTooMuchOvertakesTheAnswer(t *testing.T) {
+	covers.IDs(t, "C-29", "C-50", "H-04", "H-12", "P5")
+	both(t, func(t *testing.T, h *host) {
+		h.teach()
+		c := h.dial("hello", fastopen.ModeDefault)
+		syn := h.next()
+		h.iss = syn.Seq()
+		for i := range 15 {
+			h.arrive(h.reply(syn, seg.ACK|seg.PSH, 1+4*i, 6, nil, "data"))
+		}
+		h.settle()
+		h.clock.Advance(900 * time.Millisecond)
+		h.settle()
+		for _, s := range h.left() {
+			t.Errorf("%v leaves before the answer", s.Flags())
+		}
+		h.arrive(h.reply(syn, seg.SYN|seg.ACK, 0, 6, nil, ""))
+		c.established()
+		if got := c.read(40); got != strings.Repeat("data", 10) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
 func TestDataAndFINOnTheAnswer(t *testing.T) {
 	covers.IDs(t, "C-48", "C-49", "H-11")
 	both(t, func(t *testing.T, h *host) {
@@ -358,6 +382,9 @@ func TestDamagedAnswer(t *testing.T) {
 		h.settle()
 		if n := len(h.left()); n != 0 {
 			t.Errorf("%d packets answer a damaged one", n)
+		}
+		if o := c.flow.Outcome(); o.Answered || o.BytesAccepted != 0 {
+			t.Errorf("a damaged answer was believed: %+v", o)
 		}
 		if n := h.stack.Stats().TCP.ChecksumErrors.Value(); n != 1 {
 			t.Errorf("netstack counted %d checksum errors, want 1", n)

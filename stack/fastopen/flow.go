@@ -108,6 +108,16 @@ func (f *Flow) Release() {
 	f.link.up.wake()
 }
 
+// unparsable ends a flow whose SYN cannot be changed: it goes out as it is.
+func (f *Flow) unparsable() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.client == nil && !f.done.Load() {
+		f.outcome.Reason, f.outcome.Done = tfo.ReasonUnparsable, true
+		f.end()
+	}
+}
+
 // begin makes the machine when the SYN is seen. It is called with f.mu held.
 func (f *Flow) begin(now time.Duration, s seg.Segment) {
 	f.key = key{local: s.Src(), remote: s.Dst()}
@@ -222,6 +232,7 @@ func (f *Flow) down(pkt *gstack.PacketBuffer) (segments []seg.Segment, e egress,
 	}
 	s, err := seg.Parse(ipBytes(pkt))
 	if err != nil {
+		f.unparsable()
 		return nil, egress{}, false
 	}
 	s = s.WithSum(f.link.sentSum(pkt))

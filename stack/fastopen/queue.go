@@ -2,6 +2,7 @@ package fastopen
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -21,7 +22,13 @@ type upQueue struct {
 	// busy is whether link.active says so: there are items, or the last is just
 	// being delivered.
 	busy bool // guarded by mu
+	// dropped counts packets that found the queue full.
+	dropped atomic.Uint64
 }
+
+// maxQueued bounds the queue; what comes when it is full is dropped, as on any
+// link, and repeated by its sender.
+const maxQueued = 4096
 
 // upItem holds one reference to its packet, or is an event.
 type upItem struct {
@@ -32,9 +39,23 @@ type upItem struct {
 
 func (q *upQueue) push(l *Link, items ...upItem) {
 	q.mu.Lock()
-	q.items = append(q.items, items...)
+	defer q.mu.Unlock()
+	for _, item := range items {
+		q.add(item)
+	}
 	q.setBusy(l, len(q.items) > 0)
-	q.mu.Unlock()
+}
+
+// add is called with mu held.
+func (q *upQueue) add(item upItem) {
+	if len(q.items) < maxQueued {
+		q.items = append(q.items, item)
+		return
+	}
+	q.dropped.Add(1)
+	if item.pkt != nil {
+		item.pkt.DecRef()
+	}
 }
 
 // setBusy is called with mu held.
@@ -54,7 +75,7 @@ func (q *upQueue) pushBehind(proto tcpip.NetworkProtocolNumber, pkt *gstack.Pack
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.busy {
-		q.items = append(q.items, upItem{proto: proto, pkt: pkt.IncRef()})
+		q.add(upItem{proto: proto, pkt: pkt.IncRef()})
 	}
 	return q.busy
 }

@@ -32,6 +32,9 @@ type Stats struct {
 	// Peers and Paths are the entries of the cache, Openings the connections
 	// that are being watched.
 	Peers, Paths, Openings int
+	// QueueDrops counts packets that were dropped on their way up because
+	// thousands were waiting for netstack already.
+	QueueDrops uint64
 }
 
 // Stats returns a snapshot.
@@ -45,6 +48,7 @@ func (l *Link) Stats() Stats {
 		Reasons:               make(map[Reason]uint64),
 		Openings:              openings(l.active.Load()),
 		ServerStats:           l.server.snapshot(),
+		QueueDrops:            l.up.dropped.Load(),
 	}
 	for i := range l.stats.reasons {
 		if n := l.stats.reasons[i].Load(); n > 0 {

@@ -28,6 +28,10 @@ const (
 	maxNotAcked = 2
 	dataPause   = time.Hour
 
+	// pathMTULife is for how long an ICMP "too big" is remembered (RFC 1191
+	// §6.3).
+	pathMTULife = 10 * time.Minute
+
 	// After a pause one attempt tries the path while others stay plain; if it
 	// brings no verdict, the next may try after the longest handshake.
 	probeTime = 130 * time.Second
@@ -50,7 +54,18 @@ func (p Path) pair() Path { p.Port = 0; return p }
 // peer is what is known about an address pair.
 type peer struct {
 	option Option // the newest cookie, and its kind
-	mss    uint16
+	mss    uint16 // of the newest SYN-ACK
+	// pathMSS is a bound from ICMP, until pathUntil.
+	pathMSS   uint16
+	pathUntil time.Duration
+}
+
+// segment is the MSS to count with, 0 if it is not known.
+func (p peer) segment(now time.Duration) uint16 {
+	if p.pathMSS != 0 && now < p.pathUntil && (p.mss == 0 || p.pathMSS < p.mss) {
+		return p.pathMSS
+	}
+	return p.mss
 }
 
 // record is what is known about a path: why Fast Open is being held back.
@@ -111,16 +126,16 @@ func (c *Cache) plan(now time.Duration, path Path, mode Mode) Plan {
 	case now < held:
 		return Plan{Reason: ReasonPaused, PausedUntil: held}
 	case mode == ModeCookieless:
-		return Plan{Action: SendBare, MSS: known.mss}
+		return Plan{Action: SendBare, MSS: known.segment(now)}
 	case known.option.Cookie.Empty() && now < rec.quiet:
 		return Plan{Reason: ReasonServerSilent, PausedUntil: rec.quiet}
 	case known.option.Cookie.Empty():
 		return Plan{Action: SendRequest, Option: Option{Kind: requestKind(rec.ignored)}, Reason: ReasonNoCookie}
 	case now < rec.noData:
-		return Plan{Action: SendRequest, Option: Option{Kind: known.option.Kind}, MSS: known.mss,
+		return Plan{Action: SendRequest, Option: Option{Kind: known.option.Kind}, MSS: known.segment(now),
 			Reason: ReasonDataRefused, PausedUntil: rec.noData}
 	}
-	return Plan{Action: SendCookie, Option: known.option, MSS: known.mss}
+	return Plan{Action: SendCookie, Option: known.option, MSS: known.segment(now)}
 }
 
 // requestKind is the ladder for servers that never answer: the assigned kind,
@@ -145,7 +160,7 @@ func (c *Cache) Learn(now time.Duration, path Path, l Lesson) time.Duration {
 	path = path.canonical()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.learnPeer(path.pair(), l)
+	c.learnPeer(now, path.pair(), l)
 	rec, _ := c.paths.Get(path)
 	rec.apply(now, l.Verdict)
 	if rec == (record{}) {
@@ -172,7 +187,7 @@ func (r *record) heldBy(now time.Duration, v Verdict) time.Duration {
 }
 
 // learnPeer is called with c.mu held.
-func (c *Cache) learnPeer(pair Path, l Lesson) {
+func (c *Cache) learnPeer(now time.Duration, pair Path, l Lesson) {
 	known, had := c.peers.Get(pair)
 	if !l.Granted.Cookie.Empty() {
 		known.option = l.Granted
@@ -180,8 +195,8 @@ func (c *Cache) learnPeer(pair Path, l Lesson) {
 	if l.MSS != 0 {
 		known.mss = l.MSS
 	}
-	if l.PathMSS != 0 && (known.mss == 0 || l.PathMSS < known.mss) {
-		known.mss = l.PathMSS
+	if l.PathMSS != 0 {
+		known.pathMSS, known.pathUntil = l.PathMSS, now+pathMTULife
 	}
 	if had || known != (peer{}) {
 		c.peers.Add(pair, known)

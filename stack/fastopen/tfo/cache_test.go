@@ -181,8 +181,14 @@ func TestMSSIsLearned(t *testing.T) {
 		t.Errorf("MSS %d", plan.MSS)
 	}
 	c.Learn(0, p, Lesson{MSS: 1460, PathMSS: 760})
-	if plan := c.Plan(0, p, ModeOn); plan.MSS != 760 {
-		t.Errorf("MSS %d, want the path's", plan.MSS)
+	c.Learn(0, p, Lesson{Verdict: VerdictAccepted, MSS: 1460}) // the peer's does not undo the path's
+	for _, tt := range []struct {
+		now  time.Duration
+		want uint16
+	}{{0, 760}, {10*time.Minute - 1, 760}, {10 * time.Minute, 1460}} {
+		if plan := c.Plan(tt.now, p, ModeOn); plan.MSS != tt.want {
+			t.Errorf("at %v MSS %d, want %d", tt.now, plan.MSS, tt.want)
+		}
 	}
 }
 

@@ -40,6 +40,9 @@ const (
 	// openLife bounds a connection whose owner never writes the data it
 	// offered. Letting go is harmless: the peer ignores bytes it has.
 	openLife = 5 * time.Minute
+	// shortWait is how long a SYN has to go unanswered before giving up on it
+	// says something about the path: longer than most round trips.
+	shortWait = 500 * time.Millisecond
 	// settleTime is how long repeats of old bytes are watched for: beyond any
 	// retransmission timer that started before the stack was told.
 	settleTime = 2 * time.Second
@@ -204,19 +207,26 @@ func (c *Client) Expire(now time.Duration) Out {
 
 // Release ends the machine: the endpoint above is gone. What can be learned from
 // an attempt that got no answer is in the Lesson.
-func (c *Client) Release(time.Duration) Out {
+func (c *Client) Release(now time.Duration) Out {
 	waiting := c.state == SynSent || c.state == SynRcvd
+	waited := now - c.sentAt
 	c.finish()
-	if !waiting {
+	switch {
+	case !waiting:
 		return Out{}
-	}
-	// Given up before a repeat, or refused: that says nothing of Fast Open.
-	if c.repeats == 0 || c.setback == ReasonRefused {
+	case c.setback == ReasonRefused, c.repeats == 0 && waited < shortWait:
+		// Refused, or given up at once: that says nothing of Fast Open.
 		c.outcome.Reason = c.setback.or(c.outcome.Reason)
 		return Out{}
 	}
 	c.outcome.Reason = c.setback.or(ReasonNoAnswer)
-	return Out{Lesson: &Lesson{Verdict: VerdictNoAnswer, PathMSS: c.pathMSS}}
+	lesson := &Lesson{Verdict: VerdictNoAnswer, PathMSS: c.pathMSS}
+	if c.repeats == 0 {
+		// The caller's limit is shorter than the SYN's timer: no plain SYN was
+		// tried. The next attempt shall be one (P5).
+		lesson.Verdict = VerdictLost
+	}
+	return Out{Lesson: lesson}
 }
 
 func (c *Client) finish() {

@@ -337,11 +337,28 @@ func TestNoAnswer(t *testing.T) {
 		r.state(Done)
 		r.lesson(VerdictNoAnswer)
 	})
-	t.Run("given up before the first repeat", func(t *testing.T) {
+	t.Run("given up at once", func(t *testing.T) {
 		r := sent(t, "hello")
 		if out := r.c.Release(r.now); out.Lesson != nil {
 			t.Error("an impatient caller taught the cache something")
 		}
+	})
+	t.Run("given up before the first repeat", func(t *testing.T) {
+		covers.IDs(t, "C-42", "P5")
+		r := sent(t, "hello")
+		// A limit shorter than the SYN's timer: the next attempt has to be plain,
+		// or no connection would ever open.
+		r.now = 900 * time.Millisecond
+		r.want(r.c.Release(r.now), "", "", r.syn(), false)
+		r.lesson(VerdictLost)
+	})
+	t.Run("refused and given up", func(t *testing.T) {
+		r := sent(t, "hello")
+		r.c.FromWire(r.now, r.up(seg.RST|seg.ACK, 0, 6, ""))
+		if out := r.c.Release(10 * time.Second); out.Lesson != nil {
+			t.Errorf("a refusal taught %q", out.Lesson.Verdict)
+		}
+		r.outcome(5, 0, ReasonRefused)
 	})
 }
 
@@ -387,11 +404,34 @@ func TestTooBig(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an MTU that no link has", func(t *testing.T) {
-		covers.IDs(t, "H-15")
-		for _, mtu := range []int{0, 67} {
+	t.Run("an MTU that is not believed", func(t *testing.T) {
+		covers.IDs(t, "C-44", "H-15")
+		for _, mtu := range []int{0, 67, 551} {
 			r := sent(t, "hello")
-			r.want(r.c.FromICMP(r.now, icmpFor(r, true, mtu)), "S 0", "", r.syn(), true)
+			out := r.c.FromICMP(r.now, icmpFor(r, true, mtu))
+			r.want(out, "S 0", "", r.syn(), true)
+			if mss, _ := out.ToWire[0].MSS(); mss != 512 {
+				t.Errorf("MTU %d: the plain SYN advertises %d, want 512", mtu, mss)
+			}
+			r.fromWire(r.synack(1), "", "SA 0 ack 1")
+			if l := r.lesson(VerdictNone); l.PathMSS != 512 {
+				t.Errorf("MTU %d: learned %d", mtu, l.PathMSS)
+			}
+			r = accepted(t, "hello")
+			r.want(r.c.FromICMP(r.now, icmpFor(r, true, mtu)), "", "", r.syn(), true)
+			r.want(r.c.FromICMP(r.now, icmpFor(r, true, 1300)), "", "=", r.syn(), true)
+		}
+	})
+	t.Run("many of them", func(t *testing.T) {
+		covers.IDs(t, "H-14", "P3")
+		r := sent(t, "hello")
+		r.want(r.c.FromICMP(r.now, icmpFor(r, true, 1300)), "S 0", "=", r.syn(), true)
+		for mtu := 1299; mtu > 1200; mtu-- {
+			r.want(r.c.FromICMP(r.now, icmpFor(r, true, mtu)), "", "=", r.syn(), true)
+		}
+		again := r.fromStack(r.syn(), "S 0", "")
+		if mss, _ := again.ToWire[0].MSS(); mss != 1201-40 {
+			t.Errorf("a repeated SYN advertises %d, want the smallest that was told", mss)
 		}
 	})
 }

@@ -14,10 +14,8 @@ func (c *Client) FromICMP(now time.Duration, e seg.ICMPError) Out {
 		return pass()
 	case Open, Settled:
 		// Ours are the numbers from the SYN to what has been sent or taken.
-		if atLeast(e.Seq, c.iss) && atLeast(last(c.sndNxt, c.peerNxt), e.Seq) {
-			return pass()
-		}
-		return Out{}
+		ours := atLeast(e.Seq, c.iss) && atLeast(last(c.sndNxt, c.peerNxt), e.Seq)
+		return Out{Pass: ours && (!e.TooBig || e.MTU >= c.smallestMTU())}
 	case SynSent, SynRcvd:
 	}
 	if e.Seq != c.iss {
@@ -35,25 +33,35 @@ func (c *Client) FromICMP(now time.Duration, e seg.ICMPError) Out {
 	return toWire(c.plainSYN(now))
 }
 
-// Smallest MTUs that the protocols allow (RFC 791, RFC 8200 §5).
+// The smallest MTUs that are believed. No IPv6 link has less (RFC 8200 §5); for
+// IPv4 it is what Linux takes, since below 68 (RFC 791) the stack would send
+// single bytes, and a router that does not say (RFC 1191 §4) says 0.
 const (
-	minMTU4 = 68
+	minMTU4 = 552
 	minMTU6 = 1280
 )
 
+func (c *Client) smallestMTU() int {
+	if c.local.Addr().Is6() {
+		return minMTU6
+	}
+	return minMTU4
+}
+
 // tooBig answers "fragmentation needed" at once with a plain SYN that fits; the
-// stack would wait for its timer (H-14).
+// stack would wait for its timer (H-14). It does so once: whatever comes after
+// that is about the plain SYN, which the stack repeats.
 func (c *Client) tooBig(now time.Duration, e seg.ICMPError) Out {
-	c.setback = ReasonTooBig
-	smallest := minMTU4
-	if c.syn.IPv6() {
-		smallest = minMTU6
+	smallest := c.smallestMTU()
+	mss := uint16(min(max(e.MTU, smallest)-c.syn.IPHeaderLen()-minTCPHeader, 65535))
+	if c.pathMSS == 0 || mss < c.pathMSS {
+		c.pathMSS = mss
 	}
-	out := Out{}
-	if e.MTU >= smallest {
-		c.pathMSS = uint16(min(e.MTU-c.syn.IPHeaderLen()-minTCPHeader, 65535))
-		out.Pass = true // below that the stack would send single bytes
+	out := Out{Pass: e.MTU >= smallest}
+	if !c.triedPlain {
+		c.triedPlain = true
+		c.setback = ReasonTooBig
+		out.ToWire = []seg.Segment{c.plainSYN(now)}
 	}
-	out.ToWire = []seg.Segment{c.plainSYN(now)}
 	return out
 }

@@ -64,6 +64,27 @@ func TestRepeatOfOldBytes(t *testing.T) {
 	r.state(Done)
 }
 
+func TestMadeSegmentsAreOfTheirTime(t *testing.T) {
+	covers.IDs(t, "H-34", "H-07")
+	r := accepted(t, "hello")
+	stamp := func(ack int, val uint32, window uint16) seg.Segment {
+		s := r.up(seg.ACK, 1, ack, "").Rebuild(seg.TimestampOption(val, stackTS), nil)
+		s.SetWindow(window)
+		return s
+	}
+	r.c.FromWire(r.now, stamp(6, peerTS+50, 400))
+	r.c.FromWire(r.now, stamp(6, peerTS+40, 400)) // overtaken: older
+	r.c.FromWire(r.now, stamp(1, peerTS+45, 9))   // an old acknowledgement with its old window
+	r.fromStack(r.data(1, "hello"), "", "")
+	out := r.wait(20*time.Millisecond, "A 1 ack 6")
+	if val, _, _ := out.ToStack[0].Timestamps(); val != peerTS+50 {
+		t.Errorf("TSval %d, want the peer's newest, %d", val, peerTS+50)
+	}
+	if w := out.ToStack[0].Window(); w != 400 {
+		t.Errorf("window %d, want that of the newest acknowledgement", w)
+	}
+}
+
 func TestServerAnswersFirst(t *testing.T) {
 	covers.IDs(t, "H-05", "H-07", "H-16")
 	r := accepted(t, "hello")
