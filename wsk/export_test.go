@@ -38,9 +38,6 @@ const (
 // After is the table of happenings.
 func After(s State, h Happening) State { return after(s, h) }
 
-// Fate is the table of ends.
-func Fate(e End, k Kind) ntstatus.Status { return fateTable[e][k] }
-
 // StateOf returns a socket's state, Working whether its worker runs.
 func (s *ConnectionSocket) StateOf() State { return s.flow.describe().State }
 func (s *StreamSocket) StateOf() State     { return s.flow.describe().State }

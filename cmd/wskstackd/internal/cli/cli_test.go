@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
 	"github.com/wskstack/wskstack/test/netns"
 	"github.com/wskstack/wskstack/tun"
 )
@@ -106,8 +107,13 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"demo", "--delay", "20"}, "missing unit"},
 		{[]string{"demo", "--wire", "string"}, "use auto, tun, veth or memory"},
 		{[]string{"version", "extra"}, "see 'wskstackd version --help'"},
-		{[]string{"connect"}, "see 'wskstackd connect --help'"},
-		{[]string{"connect", "a:1", "b:1"}, "see 'wskstackd connect --help'"},
+		{[]string{"connect"}, "the peer's HOST:PORT is missing: write 'wskstackd connect HOST:PORT [flags]': see 'wskstackd connect --help'"},
+		{[]string{"connect", "192.0.2.1", "80"}, "2 arguments instead of one HOST:PORT (host and port are joined by a colon): write 'wskstackd connect HOST:PORT [flags]'"},
+		{[]string{"connect", "0.0.0.0:7777"}, "the unspecified address"},
+		{[]string{"connect", "[::]:7777"}, "the unspecified address"},
+		{[]string{"connect", "255.255.255.255:7777"}, "the broadcast address"},
+		{[]string{"connect", "224.0.0.1:7777"}, "a multicast address"},
+		{[]string{"connect", "[fe80::1%eth0]:7777"}, "an address of one link"},
 		{[]string{"connect", "192.0.2.1"}, "is not HOST:PORT"},
 		{[]string{"connect", "192.0.2.1:0"}, "is no TCP port"},
 		{[]string{"connect", "192.0.2.1:99999"}, "is no TCP port"},
@@ -118,6 +124,79 @@ func TestWrongUsage(t *testing.T) {
 		r := run(t, c.args...)
 		if r.code != exitUsage || r.out != "" || strings.Count(r.err, "\n") != 1 || !strings.HasPrefix(r.err, "wskstackd: ") || !strings.Contains(r.err, c.want) {
 			t.Errorf("%q: %+v, want exit code 2 and one line with %q", c.args, r, c.want)
+		}
+	}
+}
+
+// Words that nobody can read are a failure, of every command, in one line.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	for _, args := range [][]string{
+		{}, {"--help"}, {"help", "exit-codes"}, {"version"}, {"version", "--json"},
+		{"demo", "--wire", "memory"}, {"demo", "--wire", "memory", "--json"},
+	} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var talk bytes.Buffer
+		code := Main(t.Context(), args, IO{Out: full, Err: &talk})
+		if err := full.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for l := range strings.Lines(talk.String()) {
+			if !strings.HasPrefix(l, "demo: ") { // what --json says besides
+				said = append(said, l)
+			}
+		}
+		if code != exitFailure || len(said) != 1 || strings.Count(said[0], "standard output cannot be written") != 1 || !strings.Contains(said[0], unix.ENOSPC.Error()) {
+			t.Errorf("%q: exit code %d, %q, want 1 and one line that says why", args, code, said)
+		}
+	}
+}
+
+// After a failed write nothing more comes out, and the error stays.
+func TestKeptError(t *testing.T) {
+	var w failsOnce
+	k := &kept{w: &w}
+	for range 2 {
+		if _, err := k.Write([]byte("x")); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+	}
+	anything := errors.New("anything")
+	for _, c := range []struct{ err, want error }{{nil, k.err}, {errClaimsFalse, k.err}, {errClaimsFalse, errClaimsFalse}, {anything, anything}} {
+		if got := k.after(c.err); !errors.Is(got, c.want) || strings.Contains(got.Error(), "\n") {
+			t.Errorf("after %v: %v, want %v", c.err, got, c.want)
+		}
+	}
+	if err := (&kept{}).after(nil); err != nil {
+		t.Errorf("nothing was lost, and yet: %v", err)
+	}
+	if w.calls != 1 || !errors.Is(k.err, unix.ENOSPC) {
+		t.Errorf("%d writes, kept %v", w.calls, k.err)
+	}
+}
+
+// failsOnce is a full disk that somebody then makes room on.
+type failsOnce struct{ calls int }
+
+func (f *failsOnce) Write(b []byte) (int, error) {
+	if f.calls++; f.calls == 1 {
+		return 0, unix.ENOSPC
+	}
+	return len(b), nil
+}
+
+// Figures that mean nothing are not said.
+func TestHappened(t *testing.T) {
+	for want, r := range map[string]report.Run{
+		"8 bytes, 0 in the SYN, 0 accepted (off)":                                                                        {Bytes: 8, Reason: "off"},
+		"8 bytes, 8 in the SYN, 8 accepted, first byte of the answer after 0.500 ms":                                     {Bytes: 8, BytesInSYN: 8, BytesAcceptedInSYN: 8, TTFBms: 0.5},
+		"8 bytes, 0 in the SYN, 0 accepted, first byte of the answer after 41.000 ms, 2 times the handshake (no-cookie)": {Bytes: 8, TTFBms: 41, RoundTrips: 2, Reason: "no-cookie"},
+	} {
+		if got := happened(r); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
@@ -195,6 +274,10 @@ func TestColours(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	if colours(terminal) {
 		t.Error("colours in spite of NO_COLOR")
+	}
+	t.Setenv("NO_COLOR", "")
+	if !colours(&kept{w: terminal}) || colours(&kept{w: &bytes.Buffer{}}) {
+		t.Error("what standard output is, is lost when its errors are kept")
 	}
 	if got := paint("1")("x"); got != "\x1b[1mx\x1b[0m" {
 		t.Errorf("got %q", got)

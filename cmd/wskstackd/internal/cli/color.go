@@ -9,6 +9,9 @@ import (
 
 // colours says whether what is written to w may have colours.
 func colours(w io.Writer) bool {
+	if k, ok := w.(*kept); ok {
+		w = k.w
+	}
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false

@@ -52,10 +52,11 @@ command ends, however it ends; one that was there before is left as it was found
 
 With --json one object for each connection goes to standard output, with the fields of a
 run of the demo; round_trips is the time to the first byte divided by that of the
-handshake. What the peer sends is then dropped, unless --output names a file.
+handshake, and 0 where that took less than %v, as within one machine: there it would say
+nothing of the path. What the peer sends is then dropped, unless --output names a file.
 
-The end of a connection is waited for, %v at the most.`, netcat.CloseLimit),
-		Args: cobra.ExactArgs(1),
+The end of a connection is waited for, %v at the most.`, report.MinRoundTrip, netcat.CloseLimit),
+		Args: oneTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Target = args[0]
 			if f.link != "" {
@@ -106,8 +107,7 @@ func runConnect(ctx context.Context, o netcat.Options, f connectFlags, stdio IO)
 	}
 	return s.Run(ctx, stdio.In, out, func(run report.Run) error {
 		if f.verbose {
-			fmt.Fprintf(stdio.Err, "connect: %d bytes, %d in the SYN, %d accepted, first byte of the answer after %.3f ms, %d times the handshake%s\n",
-				run.Bytes, run.BytesInSYN, run.BytesAcceptedInSYN, run.TTFBms, run.RoundTrips, reasonText(run.Reason))
+			fmt.Fprintf(stdio.Err, "connect: %s\n", happened(run))
 		}
 		if f.json {
 			return json.NewEncoder(stdio.Out).Encode(run)
@@ -116,12 +116,30 @@ func runConnect(ctx context.Context, o netcat.Options, f connectFlags, stdio IO)
 	})
 }
 
-// reasonText says why not all bytes were in the SYN.
-func reasonText(reason string) string {
-	if reason == "" {
-		return ""
+// oneTarget checks the arguments of connect.
+func oneTarget(cmd *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return fmt.Errorf("the peer's HOST:PORT is missing: write '%s'", cmd.UseLine())
+	case 1:
+		return nil
 	}
-	return " (" + reason + ")"
+	return fmt.Errorf("%d arguments instead of one HOST:PORT (host and port are joined by a colon): write '%s'", len(args), cmd.UseLine())
+}
+
+// happened is a connection in words.
+func happened(run report.Run) string {
+	text := fmt.Sprintf("%d bytes, %d in the SYN, %d accepted", run.Bytes, run.BytesInSYN, run.BytesAcceptedInSYN)
+	if run.TTFBms > 0 {
+		text += fmt.Sprintf(", first byte of the answer after %.3f ms", run.TTFBms)
+	}
+	if run.RoundTrips > 0 {
+		text += fmt.Sprintf(", %d times the handshake", run.RoundTrips)
+	}
+	if run.Reason != "" {
+		text += " (" + run.Reason + ")"
+	}
+	return text
 }
 
 // answerTo is where what the peer sends goes.

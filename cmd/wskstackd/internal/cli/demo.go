@@ -29,7 +29,8 @@ every packet, the time to the first byte of the answer, and the peer's own count
 It takes the best wire that it may use:
 
   tun     a TUN device in a network namespace of its own, the Linux kernel as the peer:
-          as root, or in a user namespace ("userns-tun") where /dev/net/tun may be opened
+          as root, or in a user namespace where /dev/net/tun may be opened; then it is
+          reported as "userns-tun", which --wire takes for tun
   veth    a veth pair and a packet socket there, the Linux kernel as the peer
   memory  two stacks in memory; the peer is this stack's own other half
 
@@ -49,7 +50,7 @@ Nothing of this machine's own network is touched, and nothing is left behind.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Wire, "wire", demo.Auto, "auto, tun, veth or memory")
+	f.StringVar(&o.Wire, "wire", demo.Auto, "auto, tun (or userns-tun, which is the same), veth or memory")
 	f.IntVar(&o.Family, "family", 4, "address family, 4 or 6")
 	f.DurationVar(&o.Delay, "delay", demo.DefaultDelay, fmt.Sprintf("one-way delay, %v to %v", demo.MinDelay, demo.MaxDelay))
 	f.StringVar(&o.Pcap, "pcap", "", "write the packets below the Fast Open layer to this pcapng `file`")

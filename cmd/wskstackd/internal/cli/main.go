@@ -25,9 +25,12 @@ func Stdio() IO { return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr} }
 func Main(ctx context.Context, args []string, stdio IO) int {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	out := &kept{w: stdio.Out}
+	stdio.Out = out
 	root := newRoot(stdio)
+	root.SetOut(quiet{out})
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := out.after(root.ExecuteContext(ctx))
 	var child childExit
 	var sig signalled
 	switch {
@@ -76,7 +79,7 @@ Data goes to standard output, talk to standard error. NO_COLOR=1 switches colour
 off. 'wskstackd help exit-codes' lists the exit codes.`,
 		Example: `  wskstackd demo
   wskstackd demo --json --family 6
-  printf 'GET / HTTP/1.0\r\n\r\n' | wskstackd connect 192.0.2.1:80`,
+  printf 'GET / HTTP/1.0\r\n\r\n' | wskstackd connect --repeat 2 192.0.2.1:80`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -219,6 +219,35 @@ func TestForcedWireThatIsOutOfReach(t *testing.T) {
 	}
 }
 
+// The demo in its namespace, too, fails when nobody can read it; the program
+// outside adds nothing.
+func TestDemoThatCannotBeRead(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	var talk bytes.Buffer
+	cmd := program(false, "demo")
+	cmd.Stdout, cmd.Stderr = full, &talk
+	_ = cmd.Run()
+	if got := cmd.ProcessState.ExitCode(); got != exitFailure || strings.Count(talk.String(), "\n") != 1 || !strings.Contains(talk.String(), "standard output cannot be written") {
+		t.Errorf("exit code %d, %q", got, talk.String())
+	}
+}
+
+// What a demo reports as its wire can be asked for.
+func TestForcedWireByItsReportedName(t *testing.T) {
+	tunHere(t)
+	r := ended(program(false, "demo", "--wire", "userns-tun", "--json"))
+	if r.code != exitOK {
+		t.Fatalf("got %+v", r)
+	}
+	if d := parsed(t, r); d.Wire != "tun" && d.Wire != "userns-tun" {
+		t.Errorf("wire %s", d.Wire)
+	}
+}
+
 // network is all that could be left behind.
 func network(t *testing.T, ns *netns.Namespace) string {
 	t.Helper()

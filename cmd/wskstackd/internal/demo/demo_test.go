@@ -93,6 +93,19 @@ func TestWireWithoutNamespace(t *testing.T) {
 	}
 }
 
+// The name under which a TUN in a user namespace is reported can be asked for, and
+// is a TUN.
+func TestReportedWireCanBeAskedFor(t *testing.T) {
+	for option, want := range map[string]wire.Kind{"userns-tun": wire.TUN, "tun": wire.TUN, "veth": wire.Veth, "memory": wire.Memory} {
+		if err := (Options{Wire: option, Family: 4, Delay: DefaultDelay}).Check(); err != nil {
+			t.Error(err)
+		}
+		if got := kindOf(option); got != want {
+			t.Errorf("%s opens %s, want %s", option, got, want)
+		}
+	}
+}
+
 func TestCaptureThatCannotBeWritten(t *testing.T) {
 	o := Options{Wire: "memory", Family: 4, Delay: DefaultDelay, Pcap: t.TempDir() + "/no/such/directory"}
 	if _, err := Run(t.Context(), o, nil, &Text{W: &strings.Builder{}}); !errors.Is(err, os.ErrNotExist) {

@@ -10,6 +10,9 @@ import (
 // Auto lets the demo pick the best wire.
 const Auto = "auto"
 
+// userTUN is what wire.Wire's Name calls a TUN in a user namespace.
+const userTUN = "userns-tun"
+
 // The delay each way: below the least, what is measured is the machine and not
 // the path; above the most, a round trip comes near TCP's first timeout of 1 s.
 const (
@@ -20,7 +23,8 @@ const (
 
 // Options are what the user chose.
 type Options struct {
-	// Wire is Auto, "tun", "veth" or "memory".
+	// Wire is Auto, "tun", "veth" or "memory". "userns-tun", which is how a
+	// result may name its wire, means "tun": the privileges decide which it is.
 	Wire string
 	// Family is 4 or 6.
 	Family int
@@ -33,7 +37,7 @@ type Options struct {
 // Check says which option cannot be.
 func (o Options) Check() error {
 	switch o.Wire {
-	case Auto, string(wire.TUN), string(wire.Veth), string(wire.Memory):
+	case Auto, string(wire.TUN), userTUN, string(wire.Veth), string(wire.Memory):
 	default:
 		return fmt.Errorf("there is no wire %q: use auto, tun, veth or memory", o.Wire)
 	}

@@ -15,7 +15,7 @@ func openWire(kind string, barred error) (w *wire.Wire, why string, err error) {
 		if barred != nil && kind != string(wire.Memory) {
 			return nil, "", barred
 		}
-		w, err := wire.Open(wire.Kind(kind), wire.Config{})
+		w, err := wire.Open(kindOf(kind), wire.Config{})
 		return w, "as asked for with --wire", err
 	}
 	var passed []wire.Candidate
@@ -29,6 +29,14 @@ func openWire(kind string, barred error) (w *wire.Wire, why string, err error) {
 		return nil, "", err
 	}
 	return w, reasons(passed), nil
+}
+
+// kindOf is the kind of wire that the option's value means.
+func kindOf(option string) wire.Kind {
+	if option == userTUN {
+		return wire.TUN
+	}
+	return wire.Kind(option)
 }
 
 // reasons says why better wires were passed over.
@@ -63,7 +71,7 @@ func wireText(name string) string {
 	switch name {
 	case "tun":
 		return "a TUN device in a network namespace of its own"
-	case "userns-tun":
+	case userTUN:
 		return "a TUN device in a user namespace of its own"
 	case "veth":
 		return "a veth pair and a packet socket in a namespace of its own"

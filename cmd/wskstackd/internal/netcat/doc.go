@@ -8,7 +8,7 @@
 // The stack has an address of its own on a small network between it and the
 // host. So it reaches the host's own addresses directly, and others only as far
 // as the host forwards packets and something translates or routes that network;
-// Prepare says so before anything is changed.
+// Open says so before anything is changed.
 //
 // # Ownership
 //

@@ -16,6 +16,7 @@ import (
 	"gvisor.dev/gvisor/pkg/refs"
 
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
+	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/test/kernelpeer"
 	"github.com/wskstack/wskstack/test/netns"
 	"github.com/wskstack/wskstack/test/netns/netnstest"
@@ -388,6 +389,55 @@ func TestResolve(t *testing.T) {
 	} {
 		if _, err := Resolve(t.Context(), target, 0); !errors.Is(err, kind) {
 			t.Errorf("%q: %v, want %v", target, err, kind)
+		}
+	}
+}
+
+// Addresses that no TCP peer has are the caller's mistake; the line says which kind
+// it is and what to give instead. Names are held to the same.
+func TestResolveRefusesWhatNoPeerHas(t *testing.T) {
+	for target, want := range map[string]string{
+		"0.0.0.0:7777":            "0.0.0.0, the unspecified address",
+		"[::]:7777":               "::, the unspecified address",
+		"[::ffff:0.0.0.0]:7777":   "0.0.0.0, the unspecified address",
+		"255.255.255.255:7777":    "255.255.255.255, the broadcast address",
+		"224.0.0.1:7777":          "224.0.0.1, a multicast address",
+		"[ff02::1]:7777":          "ff02::1, a multicast address",
+		"[ff02::1%lo]:7777":       "ff02::1%lo, a multicast address",
+		"[fe80::1%eth0]:7777":     "fe80::1%eth0, an address of one link",
+		"[fe80::1]:7777":          "fe80::1, an address of one link",
+		"[2001:db8::1%eth0]:7777": "2001:db8::1%eth0, an address of one link",
+		"[::%eth0]:7777":          "::%eth0, ",
+	} {
+		_, err := Resolve(t.Context(), target, 0)
+		if !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), ": give ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line of wrong usage with %q and what to give", target, err, want)
+		}
+	}
+	for _, good := range []string{"127.0.0.1:1", "[::1]:1", "192.0.2.255:1", "169.254.169.254:80", "[fd00::1]:1"} {
+		if got, err := Resolve(t.Context(), good, 0); err != nil || got != netip.MustParseAddrPort(good) {
+			t.Errorf("%s: %v, %v", good, got, err)
+		}
+	}
+}
+
+// Round trips are counted only where the path, and not the machine, makes the time.
+func TestRoundTripsOfAShortPath(t *testing.T) {
+	for _, c := range []struct {
+		handshake, first time.Duration
+		want             int
+	}{
+		{200 * time.Microsecond, 900 * time.Microsecond, 0},
+		{20 * time.Millisecond, 41 * time.Millisecond, 2},
+	} {
+		m := meter{first: c.first}
+		if got := m.run(fastopen.Outcome{HandshakeRTT: c.handshake}, false).RoundTrips; got != c.want {
+			t.Errorf("first byte after %v, handshake %v: %d round trips, want %d", c.first, c.handshake, got, c.want)
+		}
+		// Without the layer's own measurement.
+		m.handshake = c.handshake
+		if got := m.run(fastopen.Outcome{}, true).RoundTrips; got != c.want {
+			t.Errorf("first byte after %v, connect took %v: %d round trips, want %d", c.first, c.handshake, got, c.want)
 		}
 	}
 }

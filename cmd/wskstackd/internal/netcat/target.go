@@ -7,7 +7,8 @@ import (
 	"net/netip"
 )
 
-// Resolve finds the address that HOST:PORT means, with the system's resolver.
+// Resolve finds the address that HOST:PORT means, with the system's resolver. The
+// address is one that a TCP peer can have, as far as the address alone tells.
 func Resolve(ctx context.Context, target string, family int) (netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(target)
 	if err != nil || host == "" || service == "" {
@@ -20,6 +21,13 @@ func Resolve(ctx context.Context, target string, family int) (netip.AddrPort, er
 	addr, err := lookup(ctx, host, family)
 	if err != nil {
 		return netip.AddrPort{}, err
+	}
+	if fault := unreachable(addr); fault != "" {
+		named := ""
+		if _, err := netip.ParseAddr(host); err != nil {
+			named = host + " is "
+		}
+		return netip.AddrPort{}, usage("%s%v, %s", named, addr, fault)
 	}
 	return netip.AddrPortFrom(addr, uint16(port)), nil
 }
@@ -46,4 +54,20 @@ func lookup(ctx context.Context, host string, family int) (netip.Addr, error) {
 		return netip.Addr{}, unavailable("the name %s does not resolve to an address: check its spelling (getent ahosts %s), or give an address", host, host)
 	}
 	return netip.Addr{}, unavailable("the name %s cannot be resolved (%v): check /etc/resolv.conf, or give an address", host, err)
+}
+
+// unreachable says why nobody can be connected to at an address, and what to do;
+// it is empty for all others.
+func unreachable(a netip.Addr) string {
+	switch {
+	case a.IsUnspecified():
+		return "the unspecified address, where a service listens but is not reached: give one of its host's own addresses"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "the broadcast address, and TCP has one peer: give the address of one host"
+	case a.IsMulticast():
+		return "a multicast address, and TCP has one peer: give the address of one host"
+	case a.Zone() != "", a.Is6() && a.IsLinkLocalUnicast():
+		return "an address of one link of this host, which this program's stack is not on: give an address of that host that is routed, a global or unique local one"
+	}
+	return ""
 }

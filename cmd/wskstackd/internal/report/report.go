@@ -46,7 +46,8 @@ type Run struct {
 	// answer, in milliseconds; 0 if none came.
 	TTFBms float64 `json:"ttfb_ms"`
 	// RoundTrips is that time divided by the path's round trip, rounded to a
-	// whole number; 0 if no answer came.
+	// whole number; 0 if no answer came, or if the round trip was shorter than
+	// MinRoundTrip.
 	RoundTrips int `json:"round_trips"`
 	// FastOpen: the peer accepted bytes from the SYN.
 	FastOpen bool `json:"fast_open"`
@@ -67,10 +68,15 @@ func Milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }
 
+// MinRoundTrip is the shortest round trip that times are counted in. On a shorter
+// path most of a time is the two machines' own, and its round trips would be
+// another number each time.
+const MinRoundTrip = time.Millisecond
+
 // RoundTrips is how many round trips of the given length a time stands for,
-// rounded to a whole number; 0 if there is no round trip to compare with.
+// rounded to a whole number; 0 if they are shorter than MinRoundTrip.
 func RoundTrips(d, rtt time.Duration) int {
-	if rtt <= 0 {
+	if rtt < MinRoundTrip {
 		return 0
 	}
 	return int(math.Round(float64(d) / float64(rtt)))

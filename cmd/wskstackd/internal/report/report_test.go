@@ -25,8 +25,13 @@ func TestRoundTrips(t *testing.T) {
 			t.Errorf("%v: %d round trips, want %d", d, got, want)
 		}
 	}
-	if got := report.RoundTrips(time.Second, 0); got != 0 {
-		t.Errorf("%d round trips of nothing", got)
+	for _, short := range []time.Duration{0, 300 * time.Microsecond, report.MinRoundTrip - 1} {
+		if got := report.RoundTrips(5*time.Millisecond, short); got != 0 {
+			t.Errorf("%d round trips of %v, which say nothing", got, short)
+		}
+	}
+	if got := report.RoundTrips(2*report.MinRoundTrip, report.MinRoundTrip); got != 2 {
+		t.Errorf("%d round trips at the limit", got)
 	}
 }
 
