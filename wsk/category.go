@@ -16,12 +16,18 @@ const anyProtocol = ^uint32(0)
 // categoryTable is never written to.
 var categoryTable = [...]category{
 	{"basic", FlagBasicSocket, map[uint16]uint32{
-		SOCK_STREAM: IPPROTO_TCP, SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, false},
-	{"listening", FlagListenSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, false},
+		SOCK_STREAM: IPPROTO_TCP, SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, true},
+	{"listening", FlagListenSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
 	{"connection", FlagConnectionSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
 	{"datagram", FlagDatagramSocket, map[uint16]uint32{
 		SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, false},
 	{"stream", FlagStreamSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
+}
+
+// connectionCategory is the category of accepted sockets.
+func connectionCategory() *category {
+	c, _ := findCategory(AF_INET, SOCK_STREAM, IPPROTO_TCP, FlagConnectionSocket)
+	return c
 }
 
 // findCategory returns the category of a request for a socket, or why there is

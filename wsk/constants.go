@@ -53,8 +53,19 @@ const (
 	SO_SNDBUF             uint32 = 0x1001
 	SO_RCVBUF             uint32 = 0x1002
 	SO_TYPE               uint32 = 0x1008
+	SO_CONDITIONAL_ACCEPT uint32 = 0x3002
 	SO_WSK_SECURITY       uint32 = 0x4001
 	SO_WSK_EVENT_CALLBACK uint32 = 0x4002
+)
+
+// Event masks of EventCallbackControl.
+const (
+	EventSendBacklog uint32 = 0x00000010
+	EventReceive     uint32 = 0x00000040
+	EventDisconnect  uint32 = 0x00000080
+	EventReceiveFrom uint32 = 0x00000100
+	EventAccept      uint32 = 0x00000200
+	EventDisable     uint32 = 0x80000000 // with exactly one of the others: disable it
 )
 
 // Options at level IPPROTO_TCP.
@@ -87,6 +98,17 @@ const (
 const (
 	SIO_WSK_REGISTER_EXTENSION uint32 = 0xCF000002
 	SIO_WSK_QUERY_INSPECT_ID   uint32 = 0x4F000005
+)
+
+// Codes of ControlClient.
+const (
+	TransportListQuery      uint32 = 2
+	TransportListChange     uint32 = 3
+	CacheSD                 uint32 = 4
+	ReleaseSD               uint32 = 5
+	TDIDeviceNameMapping    uint32 = 6
+	SetStaticEventCallbacks uint32 = 7
+	TDIBehavior             uint32 = 8
 )
 
 // Waits of CaptureProviderNPI, in milliseconds.

@@ -12,20 +12,17 @@ type ProviderDispatch struct {
 	provider *Provider
 }
 
-// EventTable is a socket's table of event callbacks (the client dispatch of its
-// category). Only nil can be given: sockets have no event callbacks in this
-// version, functions alone do all there is to do.
-type EventTable interface{ eventTable() }
-
 // Socket creates a socket (WskSocket): family AF_INET or AF_INET6, one category
 // in flags, and a type and protocol that fit it. The new socket is the Object of
-// the IRP's status block: a *ConnectionSocket or a *StreamSocket. On an AF_INET6
-// socket IPV6_V6ONLY is on.
+// the IRP's status block: a *BasicSocket, *ListenSocket, *ConnectionSocket or
+// *StreamSocket. dispatch is the category's table of event callbacks, or nil; the
+// callbacks are disabled unless they are static. On an AF_INET6 socket IPV6_V6ONLY
+// is on.
 //
 // It answers STATUS_PENDING; STATUS_INVALID_PARAMETER for a nil or foreign
-// client, flags that are not one category, or a type and protocol that do not fit
-// it; STATUS_NOT_SUPPORTED for another family, and for the basic, listening and
-// datagram categories, which this provider does not make;
+// client, flags that are not one category, or a type, protocol or dispatch that does
+// not fit it; STATUS_NOT_SUPPORTED for another family, and for the datagram
+// category, which this provider does not make;
 // STATUS_DEVICE_NOT_READY after Stop or Deregister. It does not block.
 func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint16, protocol, flags uint32,
 	socketContext any, dispatch EventTable, i *irp.IRP) ntstatus.Status {
@@ -34,7 +31,11 @@ func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint
 		if status != ntstatus.Success {
 			return nil, status
 		}
-		return newFlow(client, c, addressFamily, socketContext), ntstatus.Success
+		tables, status := tablesOf(c, dispatch)
+		if status != ntstatus.Success {
+			return nil, status
+		}
+		return newFlow(client, c, addressFamily, socketType, socketContext, tables), ntstatus.Success
 	}, func(f *flow) ntstatus.Status {
 		return f.call(fnControl, i, func(o *op) ntstatus.Status {
 			if status := f.newTransport(); status != ntstatus.Success {
@@ -65,7 +66,11 @@ func (d *ProviderDispatch) SocketConnect(client *Client, socketType uint16, prot
 		if status != ntstatus.Success {
 			return nil, status
 		}
-		return newFlow(client, c, localAddress.Family, socketContext), ntstatus.Success
+		tables, status := tablesOf(c, dispatch)
+		if status != ntstatus.Success {
+			return nil, status
+		}
+		return newFlow(client, c, localAddress.Family, socketType, socketContext, tables), ntstatus.Success
 	}, func(f *flow) ntstatus.Status {
 		return f.call(fnControl, i, func(o *op) ntstatus.Status {
 			return f.createConnected(o, *localAddress, *remoteAddress)
@@ -89,6 +94,7 @@ func (d *ProviderDispatch) create(client *Client, i *irp.IRP,
 	if status != ntstatus.Success {
 		return refuseIRP(i, status)
 	}
+	f.enableStatic()
 	status = start(f)
 	if status != ntstatus.Pending {
 		f.disown()
@@ -139,15 +145,22 @@ func (c *Client) adopt(f *flow) ntstatus.Status {
 		return status
 	}
 	c.sockets[f] = struct{}{}
+	c.created = true
 	return ntstatus.Success
 }
 
 // newFlow returns a socket in state Init without a transport.
-func newFlow(client *Client, c *category, family uint16, context any) *flow {
-	f := &flow{client: client, category: c, family: family, context: context, options: defaultOptions(family)}
-	if c.flag == FlagStreamSocket {
+func newFlow(client *Client, c *category, family, socketType uint16, context any, tables clientTables) *flow {
+	f := &flow{client: client, category: c, family: family, context: context, options: defaultOptions(family, socketType)}
+	f.events.tables = tables
+	switch c.flag {
+	case FlagBasicSocket:
+		f.self = &BasicSocket{f}
+	case FlagListenSocket:
+		f.self = &ListenSocket{f}
+	case FlagStreamSocket:
 		f.self = &StreamSocket{f}
-	} else {
+	default:
 		f.self = &ConnectionSocket{f}
 	}
 	return f

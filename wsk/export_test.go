@@ -24,6 +24,8 @@ const (
 )
 
 const (
+	FnBindListen, FnListen, FnAccept, FnInspectComplete     = fnBindListen, fnListen, fnAccept, fnInspectComplete
+	FnEvents                                                = fnEvents
 	FnBind, FnConnect, FnSend, FnReceive                    = fnBind, fnConnect, fnSend, fnReceive
 	FnDisconnect, FnAbort                                   = fnDisconnect, fnAbort
 	FnGetLocalAddress, FnGetRemoteAddress                   = fnGetLocalAddress, fnGetRemoteAddress
@@ -33,14 +35,20 @@ const (
 const (
 	EndBroken, EndAborted, EndClosed, EndCancelled, EndWithdrawn = endBroken, endAborted, endClosed, endCancelled, endWithdrawn
 	KindReceive, KindSend, KindDisconnect, KindConnect           = kindReceive, kindSend, kindDisconnect, kindConnect
+	KindAccept                                                   = kindAccept
 )
+
+// Refuses reports whether the table refuses fn in s.
+func Refuses(fn Function, s State) bool { return stateTable[fn][s] == cell{} }
 
 // After is the table of happenings.
 func After(s State, h Happening) State { return after(s, h) }
 
 // StateOf returns a socket's state, Working whether its worker runs.
-func (s *ConnectionSocket) StateOf() State { return s.flow.describe().State }
-func (s *StreamSocket) StateOf() State     { return s.flow.describe().State }
+func (s *ConnectionSocket) StateOf() State { return s.f().stateOf() }
+func (s *StreamSocket) StateOf() State     { return s.f().stateOf() }
+func (s *ListenSocket) StateOf() State     { return s.f().stateOf() }
+func (s *BasicSocket) StateOf() State      { return s.f().stateOf() }
 func (s *ConnectionSocket) Working() bool  { return s.flow.kicks.Load() > 0 }
 func (s *StreamSocket) Working() bool      { return s.flow.kicks.Load() > 0 }
 
@@ -68,3 +76,11 @@ func StatusOf(err error, when string) ntstatus.Status {
 
 // Segments returns what b describes.
 func (b *Buf) Segments() ([][]byte, ntstatus.Status) { return b.segments() }
+
+// stateOf is nil-safe: no socket is one that is closed.
+func (f *flow) stateOf() State {
+	if f == nil {
+		return Closed
+	}
+	return f.describe().State
+}

@@ -9,7 +9,8 @@ import (
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
 
-// flow is a socket's connection flow: what connection and stream sockets share.
+// flow is what there is behind a socket of any category: its state, its transport,
+// its requests and its events.
 //
 // Every decision about an operation (done, cancelled, closed under it) is made
 // under mu, by whoever takes the operation out of connect, recvs, sends or close;
@@ -20,19 +21,20 @@ type flow struct {
 	client   *Client
 	category *category
 	family   uint16
-	context  any // the SocketContext
-	self     any // *ConnectionSocket or *StreamSocket: what the client holds
+	self     any // *ConnectionSocket, *ListenSocket ...: what the client holds
 
 	// kicks counts the wake-ups that the worker has not looked at; whoever raises
 	// it from zero starts the worker. No lock may be needed to kick: the transport
 	// wakes under locks of its own, which the worker takes under mu.
 	kicks atomic.Uint64
-	// pended is the number of operations whose IRP is out; when there are none, a
-	// transport's wake-up is nobody's business.
-	pended atomic.Int64
+	// pended is the number of operations whose IRP is out; when there are none, and
+	// watching is not set, a transport's wake-up is nobody's business.
+	pended   atomic.Int64
+	watching atomic.Bool // an event callback is enabled
 
 	mu sync.Mutex // before irp's lock and the transport's; guards all below
 
+	context   any // the SocketContext
 	state     State
 	latched   ntstatus.Status // what ended the connection, in Aborted
 	calls     int             // calls that have entered and not left
@@ -42,6 +44,7 @@ type flow struct {
 	options   options
 
 	connect *op
+	accepts []*op // first in, first served
 	recvs   []*op // first in, first served
 	sends   []*op // sends, and last the graceful disconnect; first in, first out
 	closing *op
@@ -53,6 +56,9 @@ type flow struct {
 	pushing   bool   // Nagle is off for a send with FlagNoDelay
 	finished  []*op  // decided; their routines are still to be called
 	discarded []byte // where drained bytes go
+
+	events events
+	offer  *offer // of a socket that an AcceptEvent callback is looking at
 }
 
 // op is one operation.
@@ -68,6 +74,7 @@ type op struct {
 	flags uint32
 	mark  uint64 // stream offset behind a send's last byte, once it is all written
 
+	accept    *acceptRequest
 	stillborn bool // of SocketConnect: the socket goes if this fails
 	final     bool // the socket is gone once this one's routine has returned
 	result    irp.StatusBlock
@@ -129,6 +136,22 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 	}
 	f.kick()
 	return ntstatus.Pending
+}
+
+// sync is the frame of a call that has no IRP: body runs under f.mu if the socket is
+// alive enough for fn, and what it answers is the call's answer.
+func (f *flow) sync(fn function, body func() ntstatus.Status) ntstatus.Status {
+	if f == nil {
+		return ntstatus.InvalidParameter
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if stateTable[fn][f.state].answer == forced {
+		return ntstatus.FileForcedClosed
+	}
+	status := body()
+	f.kick()
+	return status
 }
 
 // leave ends a call whose IRP was completed before it returned.
@@ -193,18 +216,21 @@ func (f *flow) endAll(why end) {
 		f.end(f.connect, why)
 		f.connect = nil
 	}
+	for _, o := range f.accepts {
+		f.end(o, why)
+	}
 	for _, o := range f.recvs {
 		f.end(o, why)
 	}
 	for _, o := range f.sends {
 		f.end(o, why)
 	}
-	f.recvs, f.sends = nil, nil
+	f.accepts, f.recvs, f.sends = nil, nil, nil
 }
 
 // wake is what the transport calls: see Transport.SetWake.
 func (f *flow) wake() {
-	if f.pended.Load() > 0 {
+	if f.pended.Load() > 0 || f.watching.Load() {
 		f.kick()
 	}
 }
@@ -224,11 +250,20 @@ func (f *flow) work() {
 		f.step()
 		finished := f.finished
 		f.finished = nil
+		var event func()
+		if len(finished) == 0 {
+			event = f.nextEvent()
+		}
+		f.watching.Store(f.armed())
 		f.mu.Unlock()
 		for _, o := range finished {
 			f.complete(o)
 		}
-		if len(finished) == 0 && f.kicks.CompareAndSwap(seen, 0) {
+		if event != nil {
+			event()
+			f.eventOver()
+		}
+		if len(finished) == 0 && event == nil && f.kicks.CompareAndSwap(seen, 0) {
 			return
 		}
 	}
@@ -249,6 +284,9 @@ func (f *flow) step() {
 	if f.connect != nil {
 		f.stepConnect()
 	}
+	if f.state == Listening {
+		f.stepAccept()
+	}
 	if f.state.carries() {
 		f.stepReceive()
 	}
@@ -264,6 +302,7 @@ func (f *flow) takeCancels() {
 	if f.connect != nil && f.connect.cancelled.Load() {
 		f.cancelConnect()
 	}
+	f.accepts = f.sweep(f.accepts)
 	f.recvs = f.sweep(f.recvs)
 	before := len(f.sends)
 	f.sends = f.sweep(f.sends)
@@ -314,6 +353,7 @@ func (f *flow) withdraw() {
 		return
 	}
 	f.happen(hapWithdrawn)
+	f.events.dead = true
 	if f.connect != nil && f.connect.stillborn {
 		f.happen(hapStillborn)
 	}

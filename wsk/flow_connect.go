@@ -9,11 +9,16 @@ import (
 
 // bind is WskBind.
 func (f *flow) bind(local *SockAddr, flags uint32, i *irp.IRP) ntstatus.Status {
-	return f.call(fnBind, i, func(*op) ntstatus.Status {
+	return f.bindAs(fnBind, local, flags, i, func() ntstatus.Status { return ntstatus.Success })
+}
+
+// bindAs is the frame of a bind; then runs once the transport is bound.
+func (f *flow) bindAs(fn function, local *SockAddr, flags uint32, i *irp.IRP, then func() ntstatus.Status) ntstatus.Status {
+	return f.call(fn, i, func(*op) ntstatus.Status {
 		if flags != 0 {
 			return ntstatus.InvalidParameter
 		}
-		if stateTable[fnBind][f.state].answer != proceed {
+		if stateTable[fn][f.state].answer != proceed {
 			return ntstatus.InvalidDeviceState
 		}
 		addr, status := f.address(local)
@@ -23,7 +28,10 @@ func (f *flow) bind(local *SockAddr, flags uint32, i *irp.IRP) ntstatus.Status {
 		if status := f.bindTransport(addr); status != ntstatus.Success {
 			return status
 		}
-		status, _ = f.allow(fnBind)
+		if status := then(); status != ntstatus.Success {
+			return status
+		}
+		status, _ = f.allow(fn)
 		return status
 	})
 }
@@ -156,9 +164,12 @@ func (f *flow) renew() ntstatus.Status {
 	return ntstatus.Success
 }
 
-// newTransport makes a transport with the socket's options. Precondition: f.mu is
-// held.
+// newTransport makes a transport with the socket's options; a basic socket has
+// none. Precondition: f.mu is held.
 func (f *flow) newTransport() ntstatus.Status {
+	if f.category.flag == FlagBasicSocket {
+		return ntstatus.Success
+	}
 	t, err := f.client.provider.newTransport(f.family == AF_INET6)
 	if err != nil {
 		return statusOf(err, setting)

@@ -25,6 +25,7 @@ const (
 	BothClosing               // both: own FIN not acknowledged, the peer's seen
 	Disconnected              // both directions closed gracefully; close sends no RST
 	Aborted                   // own abort, reset or fatal timeout; its status is latched
+	Listening                 // accepting connections
 	Dead                      // the stack withdrew the socket; only close works
 	Closing                   // CloseSocket was called
 	Closed                    // over
@@ -37,6 +38,10 @@ type function uint8
 
 const (
 	fnBind             function = iota
+	fnBindListen                // Bind of a listening socket
+	fnListen                    //
+	fnAccept                    //
+	fnInspectComplete           //
 	fnConnect                   // Connect and ConnectEx
 	fnSend                      //
 	fnReceive                   //
@@ -47,6 +52,7 @@ const (
 	fnSetBeforeBind             // ControlSocket: options that must precede Bind
 	fnSetBeforeConnect          // ControlSocket: options that must precede Connect
 	fnControl                   // ControlSocket: everything else
+	fnEvents                    // ControlSocket: SO_WSK_EVENT_CALLBACK
 	fnClose                     //
 	numFunctions
 )
@@ -79,6 +85,22 @@ var stateTable = [numFunctions][numStates]cell{
 		Init: to(Bound),
 		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
+	fnBindListen: {
+		Init: to(Listening),
+		Dead: dead(), Closing: dead(), Closed: dead(),
+	},
+	fnListen: {
+		Bound: to(Listening),
+		Dead:  dead(), Closing: dead(), Closed: dead(),
+	},
+	fnAccept: {
+		Listening: to(Listening),
+		Dead:      dead(), Closing: dead(), Closed: dead(),
+	},
+	fnInspectComplete: {
+		Listening: to(Listening),
+		Dead:      dead(), Closing: dead(), Closed: dead(),
+	},
 	fnConnect: {
 		Bound: to(Connecting),
 		Dead:  dead(), Closing: dead(), Closed: dead(),
@@ -105,7 +127,7 @@ var stateTable = [numFunctions][numStates]cell{
 		Bound: to(Bound), Connecting: to(Connecting), Connected: to(Connected),
 		SendClosing: to(SendClosing), SendClosed: to(SendClosed), RecvClosed: to(RecvClosed),
 		BothClosing: to(BothClosing), Disconnected: to(Disconnected), Aborted: to(Aborted),
-		Dead: dead(), Closing: dead(), Closed: dead(),
+		Listening: to(Listening), Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnGetRemoteAddress: {
 		Connected: to(Connected), SendClosing: to(SendClosing), SendClosed: to(SendClosed),
@@ -124,12 +146,19 @@ var stateTable = [numFunctions][numStates]cell{
 		Init: to(Init), Bound: to(Bound), Connecting: to(Connecting), Connected: to(Connected),
 		SendClosing: to(SendClosing), SendClosed: to(SendClosed), RecvClosed: to(RecvClosed),
 		BothClosing: to(BothClosing), Disconnected: to(Disconnected), Aborted: to(Aborted),
+		Listening: to(Listening), Dead: dead(), Closing: dead(), Closed: dead(),
+	},
+	fnEvents: {
+		Connected: to(Connected), SendClosing: to(SendClosing), SendClosed: to(SendClosed),
+		RecvClosed: to(RecvClosed), BothClosing: to(BothClosing), Disconnected: to(Disconnected),
+		Aborted: to(Aborted), Listening: to(Listening),
 		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnClose: {
 		Init: to(Closing), Bound: to(Closing), Connecting: to(Closing), Connected: to(Closing),
 		SendClosing: to(Closing), SendClosed: to(Closing), RecvClosed: to(Closing),
-		BothClosing: to(Closing), Disconnected: to(Closing), Aborted: to(Closing), Dead: to(Closing),
+		BothClosing: to(Closing), Disconnected: to(Closing), Aborted: to(Closing),
+		Listening: to(Closing), Dead: to(Closing),
 		Closing: dead(), Closed: dead(),
 	},
 }
@@ -138,7 +167,8 @@ var stateTable = [numFunctions][numStates]cell{
 type happening uint8
 
 const (
-	hapConnected     happening = iota // the connect's IRP is about to complete with success
+	hapAccepted      happening = iota // a listening socket has made it
+	hapConnected                      // the connect's IRP is about to complete with success
 	hapConnectFailed                  // refused, timed out, unreachable or cancelled
 	hapPeerFIN                        // the peer's FIN, after all data before it was received
 	hapFINAcked                       // the peer acknowledged our FIN
@@ -152,6 +182,7 @@ const (
 
 // moveTable is the table happening x state.
 var moveTable = [numHappenings]map[State]State{
+	hapAccepted:      {Init: Connected},
 	hapConnected:     {Connecting: Connected},
 	hapConnectFailed: {Connecting: Bound},
 	hapPeerFIN:       {Connected: RecvClosed, SendClosing: BothClosing, SendClosed: Disconnected},
@@ -164,6 +195,7 @@ var moveTable = [numHappenings]map[State]State{
 	hapWithdrawn: {
 		Init: Dead, Bound: Dead, Connecting: Dead, Connected: Dead, SendClosing: Dead,
 		SendClosed: Dead, RecvClosed: Dead, BothClosing: Dead, Disconnected: Dead, Aborted: Dead,
+		Listening: Dead,
 	},
 	hapStillborn: {Init: Closed, Bound: Closed, Connecting: Closed, Dead: Closed},
 	hapCloseDone: {Closing: Closed},
@@ -186,6 +218,7 @@ const (
 	kindSend                   //
 	kindDisconnect             // graceful
 	kindConnect                //
+	kindAccept                 //
 	kindClose                  //
 	numKinds
 )
@@ -206,27 +239,30 @@ const (
 const theLatched = ntstatus.Success
 
 // fateTable is the table end x kind: what a pended operation completes with. There
-// is no connect pended when an own abort can happen, and close cannot be ended.
+// is no connect pended when an own abort can happen, no accept when a connection can
+// break or be aborted, and close cannot be ended.
 var fateTable = [numEnds][numKinds]ntstatus.Status{
 	endBroken: {
 		kindReceive: theLatched, kindSend: theLatched,
-		kindDisconnect: theLatched, kindConnect: theLatched,
+		kindDisconnect: theLatched, kindConnect: theLatched, kindAccept: theLatched,
 	},
 	endAborted: {
 		kindReceive: ntstatus.ConnectionAborted, kindSend: ntstatus.Cancelled,
 		kindDisconnect: ntstatus.ConnectionAborted, kindConnect: ntstatus.ConnectionAborted,
+		kindAccept: ntstatus.ConnectionAborted,
 	},
 	endClosed: {
 		kindReceive: ntstatus.Cancelled, kindSend: ntstatus.Cancelled,
-		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled,
+		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled, kindAccept: ntstatus.Cancelled,
 	},
 	endCancelled: {
 		kindReceive: ntstatus.Cancelled, kindSend: ntstatus.Cancelled,
-		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled,
+		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled, kindAccept: ntstatus.Cancelled,
 	},
 	endWithdrawn: {
 		kindReceive: ntstatus.FileForcedClosed, kindSend: ntstatus.FileForcedClosed,
 		kindDisconnect: ntstatus.FileForcedClosed, kindConnect: ntstatus.FileForcedClosed,
+		kindAccept: ntstatus.FileForcedClosed,
 	},
 }
 
@@ -250,7 +286,7 @@ func (s State) finSeen() bool {
 func (s State) String() string {
 	names := [numStates]string{
 		"Init", "Bound", "Connecting", "Connected", "SendClosing", "SendClosed", "RecvClosed",
-		"BothClosing", "Disconnected", "Aborted", "Dead", "Closing", "Closed",
+		"BothClosing", "Disconnected", "Aborted", "Listening", "Dead", "Closing", "Closed",
 	}
 	if s < numStates {
 		return names[s]
@@ -261,9 +297,10 @@ func (s State) String() string {
 // String returns the function's name.
 func (fn function) String() string {
 	names := [numFunctions]string{
-		"Bind", "Connect", "Send", "Receive", "Disconnect", "Disconnect(Abortive)",
+		"Bind", "Bind(listening)", "Listen", "Accept", "InspectComplete", "Connect", "Send", "Receive", "Disconnect", "Disconnect(Abortive)",
 		"GetLocalAddress", "GetRemoteAddress", "ControlSocket(before Bind)",
-		"ControlSocket(before Connect)", "ControlSocket", "CloseSocket",
+		"ControlSocket(before Connect)", "ControlSocket", "ControlSocket(events)",
+		"CloseSocket",
 	}
 	return names[fn]
 }

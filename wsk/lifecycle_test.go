@@ -13,28 +13,36 @@ import (
 
 // What each function does in each state, one letter per state in the order of
 // the constants: + goes to work, . succeeds with nothing to do, i
-// STATUS_INVALID_DEVICE_STATE, l the latched status, f STATUS_FILE_FORCED_CLOSED.
+// STATUS_INVALID_DEVICE_STATE, l the latched status, f STATUS_FILE_FORCED_CLOSED,
+// n STATUS_NOT_FOUND.
 //
 //	Init Bound Connecting Connected SendClosing SendClosed RecvClosed
-//	BothClosing Disconnected Aborted Dead Closing Closed
+//	BothClosing Disconnected Aborted Listening Dead Closing Closed
 var wantAnswers = map[wsk.Function]string{
-	wsk.FnBind:             "+iiiiiiiiifff",
-	wsk.FnConnect:          "i+iiiiiiiifff",
-	wsk.FnSend:             "iii+ii+iilfff",
-	wsk.FnReceive:          "iii+++...lfff",
-	wsk.FnDisconnect:       "iii+ii+i.lfff",
-	wsk.FnAbort:            "iii+++++..fff",
-	wsk.FnGetLocalAddress:  "i+++++++++fff",
-	wsk.FnGetRemoteAddress: "iii+++++++fff",
-	wsk.FnSetBeforeBind:    "+iiiiiiiiifff",
-	wsk.FnSetBeforeConnect: "++iiiiiiiifff",
-	wsk.FnControl:          "++++++++++fff",
-	wsk.FnClose:            "+++++++++++ff",
+	wsk.FnBind:             "+iiiiiiiiiifff",
+	wsk.FnBindListen:       "+iiiiiiiiiifff",
+	wsk.FnListen:           "i+iiiiiiiiifff",
+	wsk.FnAccept:           "iiiiiiiiii+fff",
+	wsk.FnInspectComplete:  "iiiiiiiiiinfff",
+	wsk.FnConnect:          "i+iiiiiiiiifff",
+	wsk.FnSend:             "iii+ii+iilifff",
+	wsk.FnReceive:          "iii+++...lifff",
+	wsk.FnDisconnect:       "iii+ii+i.lifff",
+	wsk.FnAbort:            "iii+++++..ifff",
+	wsk.FnGetLocalAddress:  "i++++++++++fff",
+	wsk.FnGetRemoteAddress: "iii+++++++ifff",
+	wsk.FnSetBeforeBind:    "+iiiiiiiiiifff",
+	wsk.FnSetBeforeConnect: "++iiiiiiiiifff",
+	wsk.FnControl:          "+++++++++++fff",
+	wsk.FnEvents:           "iii++++++++fff",
+	wsk.FnClose:            "++++++++++++ff",
 }
 
 // wantNext is the state after a call that goes to work, where it changes.
 var wantNext = map[wsk.Function]map[wsk.State]wsk.State{
 	wsk.FnBind:       {wsk.Init: wsk.Bound},
+	wsk.FnBindListen: {wsk.Init: wsk.Listening},
+	wsk.FnListen:     {wsk.Bound: wsk.Listening},
 	wsk.FnConnect:    {wsk.Bound: wsk.Connecting},
 	wsk.FnDisconnect: {wsk.Connected: wsk.SendClosing, wsk.RecvClosed: wsk.BothClosing},
 	wsk.FnAbort: {
@@ -53,6 +61,10 @@ func TestEverySocketCell(t *testing.T) {
 		for state := range wsk.NumStates {
 			t.Run(fmt.Sprintf("%v/%v", fn, state), func(t *testing.T) {
 				bubble(t, func(t *testing.T, r *rig) {
+					if ofListening(fn) {
+						r.walkListening(fn, state)
+						return
+					}
 					s, release := r.in(state)
 					if got := s.StateOf(); got != state {
 						t.Fatalf("set up in %v, want %v", got, state)
@@ -96,9 +108,19 @@ func checkCell(t *testing.T, q *request, got ntstatus.Status, want byte) {
 		q.inline(t, got, ntstatus.InvalidDeviceState)
 	case 'l':
 		q.inline(t, got, ntstatus.ConnectionReset)
+	case 'n':
+		q.inline(t, got, ntstatus.NotFound)
 	case 'f':
 		q.inline(t, got, ntstatus.FileForcedClosed)
 	}
+}
+
+// hasFunction reports whether a connection or stream socket has a function.
+func hasFunction(s socket, fn wsk.Function) bool {
+	if _, stream := s.(*wsk.StreamSocket); !stream && (fn == wsk.FnListen || fn == wsk.FnAccept) {
+		return false
+	}
+	return !ofListening(fn)
 }
 
 // callIn calls fn with arguments that are right for a socket of the family.
@@ -134,8 +156,77 @@ func callIn(s socket, fn wsk.Function, family uint16, q *request) ntstatus.Statu
 		return s.ControlSocket(wsk.SetOption, wsk.TCP_NODELAY, wsk.IPPROTO_TCP, on, nil, nil, q.IRP)
 	case wsk.FnClose:
 		return s.CloseSocket(q.IRP)
+	case wsk.FnListen:
+		return s.(*wsk.StreamSocket).Listen(q.IRP)
+	case wsk.FnAccept:
+		return s.(*wsk.StreamSocket).Accept(0, nil, nil, nil, nil, q.IRP)
+	case wsk.FnEvents:
+		event := wsk.EventReceive
+		if s.StateOf() == wsk.Listening {
+			event = wsk.EventAccept
+		}
+		return switchEvents(s, wsk.EventDisable|event, q.IRP)
 	default:
 		panic("unknown function")
+	}
+}
+
+// ofListening reports whether only listening sockets have the function, or that
+// variant of it.
+func ofListening(fn wsk.Function) bool { return fn == wsk.FnBindListen || fn == wsk.FnInspectComplete }
+
+// walkListening walks a cell of such a function. A listening socket does not get
+// into most states; there the table must refuse.
+func (r *rig) walkListening(fn wsk.Function, state wsk.State) {
+	t := r.t
+	s := r.make(wsk.AF_INET6, wsk.FlagListenSocket, nil).(*wsk.ListenSocket)
+	release := func() {}
+	q := newRequest()
+	switch state {
+	case wsk.Init:
+	case wsk.Dead:
+		r.p.Stop()
+	case wsk.Listening, wsk.Closing, wsk.Closed:
+		q.pends(t, s.Bind(&wildcard6, 0, q.IRP)).ends(t, ntstatus.Success, 0)
+	default:
+		if !wsk.Refuses(fn, state) {
+			t.Error("the table allows what cannot be")
+		}
+		r.close(s)
+		return
+	}
+	if state == wsk.Closing {
+		held := make(chan struct{})
+		accept, last := newRequest(), newRequest()
+		accept.then = func() { <-held }
+		accept.pends(t, s.Accept(0, nil, nil, nil, nil, accept.IRP)).open(t)
+		last.pends(t, s.CloseSocket(last.IRP)).open(t)
+		release = func() { close(held) }
+	}
+	if state == wsk.Closed {
+		r.close(s)
+	}
+	if got := s.StateOf(); got != state {
+		t.Fatalf("set up in %v, want %v", got, state)
+	}
+	q = newRequest()
+	var got ntstatus.Status
+	if fn == wsk.FnBindListen {
+		got = s.Bind(&wildcard6, 0, q.IRP)
+	} else {
+		got = s.InspectComplete(&wsk.InspectID{}, wsk.InspectAccept, q.IRP)
+	}
+	checkCell(t, q, got, wantAnswers[fn][state])
+	next, changes := wantNext[fn][state]
+	if !changes {
+		next = state
+	}
+	if got := s.StateOf(); got != next {
+		t.Errorf("in state %v afterwards, want %v", got, next)
+	}
+	release()
+	if state < wsk.Closing {
+		r.close(s)
 	}
 }
 
@@ -165,6 +256,10 @@ func (r *rig) in(state wsk.State) (s socket, release func()) {
 	}
 	do(func(q *request) ntstatus.Status { return s.Bind(&wildcard6, 0, q.IRP) })
 	if state == wsk.Bound {
+		return s, release
+	}
+	if state == wsk.Listening {
+		do(func(q *request) ntstatus.Status { return s.(*wsk.StreamSocket).Listen(q.IRP) })
 		return s, release
 	}
 	do(func(q *request) ntstatus.Status { return s.Connect(&server6, 0, q.IRP) })
@@ -213,17 +308,18 @@ func (r *rig) in(state wsk.State) (s socket, release func()) {
 func TestEveryHappening(t *testing.T) {
 	// One line per happening, one letter per state in the order of the constants;
 	// a dot where nothing changes.
-	letters := "IBcCsSrbDAXgG"
+	letters := "IBcCsSrbDALXgG"
 	want := []string{
-		"..C..........", // connected
-		"..B..........", // connect failed
-		"...rbD.......", // the peer's FIN
-		"....S..D.....", // our FIN acknowledged
-		"....C..r.....", // disconnect cancelled
-		"..AAAAAA.....", // broken
-		"XXXXXXXXXX...", // withdrawn
-		"GGG.......G..", // stillborn
-		"...........G.", // close done
+		"C.............", // accepted
+		"..C...........", // connected
+		"..B...........", // connect failed
+		"...rbD........", // the peer's FIN
+		"....S..D......", // our FIN acknowledged
+		"....C..r......", // disconnect cancelled
+		"..AAAAAA......", // broken
+		"XXXXXXXXXXX...", // withdrawn
+		"GGG........G..", // stillborn
+		"............G.", // close done
 	}
 	if len(want) != int(wsk.NumHappenings) {
 		t.Fatal("a happening is missing here")
@@ -285,6 +381,22 @@ func TestEveryFate(t *testing.T) {
 		if e == wsk.EndAborted {
 			continue
 		}
+		if e != wsk.EndBroken { // what does not carry data cannot break
+			t.Run(fmt.Sprintf("end %d/accept", e), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					s := r.listening(nil)
+					first, second := newRequest(), newRequest()
+					first.pends(t, s.Accept(0, nil, nil, nil, nil, first.IRP))
+					second.pends(t, s.Accept(0, nil, nil, nil, nil, second.IRP)).open(t)
+					r.bring(s, e, first, second)
+					first.ends(t, want.connect, 0)
+					second.ends(t, want.connect, 0)
+					if e != wsk.EndClosed {
+						r.close(s)
+					}
+				})
+			})
+		}
 		t.Run(fmt.Sprintf("end %d/connect", e), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				s := r.bound()
@@ -301,14 +413,14 @@ func TestEveryFate(t *testing.T) {
 }
 
 // bring brings an end about.
-func (r *rig) bring(s socket, e wsk.End, pended ...*request) {
+func (r *rig) bring(s closer, e wsk.End, pended ...*request) {
 	r.t.Helper()
 	q := newRequest()
 	switch e {
 	case wsk.EndBroken:
 		r.peer().Fail(syscall.ECONNRESET)
 	case wsk.EndAborted:
-		q.pends(r.t, s.Disconnect(nil, wsk.FlagAbortive, q.IRP)).ends(r.t, ntstatus.Success, 0)
+		q.pends(r.t, s.(socket).Disconnect(nil, wsk.FlagAbortive, q.IRP)).ends(r.t, ntstatus.Success, 0)
 	case wsk.EndClosed:
 		r.close(s)
 	case wsk.EndCancelled:

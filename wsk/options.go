@@ -29,6 +29,7 @@ const (
 // options are a socket's own settings: kept here so that they can be set before
 // there is a connection and survive a failed connect.
 type options struct {
+	socketType    uint16
 	fastOpen      bool
 	noDelay       bool
 	v6Only        bool
@@ -42,10 +43,11 @@ type options struct {
 }
 
 // defaultOptions are what Windows documents.
-func defaultOptions(family uint16) options {
+func defaultOptions(family, socketType uint16) options {
 	return options{
-		v6Only:   family == AF_INET6,
-		keepIdle: defaultKeepIdle, keepInterval: defaultKeepInterval, keepCount: defaultKeepCount,
+		socketType: socketType,
+		v6Only:     family == AF_INET6,
+		keepIdle:   defaultKeepIdle, keepInterval: defaultKeepInterval, keepCount: defaultKeepCount,
 	}
 }
 
@@ -84,6 +86,8 @@ type option struct {
 	min, max    uint32   // of a value that is set, unless boolean
 	setIn       function // the row of the state table that says when it may be set
 	v6          bool     // only on AF_INET6 sockets
+	tcp         bool     // only on sockets of TCP
+	active      bool     // not on sockets that only listen
 
 	// set changes the socket's own value; apply, which may be nil, tells the
 	// transport. A nil set makes the option read-only.
@@ -115,42 +119,42 @@ func ask(own int, t Transport, get func(Transport) (int, error)) (uint32, error)
 // optionTable is never written to. What is not in it is not supported.
 var optionTable = [...]option{
 	{
-		level: IPPROTO_TCP, code: TCP_FASTOPEN, name: "TCP_FASTOPEN", boolean: true, setIn: fnSetBeforeConnect,
+		level: IPPROTO_TCP, tcp: true, code: TCP_FASTOPEN, name: "TCP_FASTOPEN", boolean: true, active: true, setIn: fnSetBeforeConnect,
 		set: func(o *options, v uint32) { o.fastOpen = v != 0 },
 		get: func(o options, _ Transport) (uint32, error) { return b2u(o.fastOpen), nil },
 	},
 	{
-		level: IPPROTO_TCP, code: TCP_NODELAY, name: "TCP_NODELAY", boolean: true, setIn: fnControl,
+		level: IPPROTO_TCP, tcp: true, code: TCP_NODELAY, name: "TCP_NODELAY", boolean: true, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.noDelay = v != 0 },
 		apply: func(o options, t Transport) error { return t.SetNoDelay(o.noDelay) },
 		get:   func(o options, _ Transport) (uint32, error) { return b2u(o.noDelay), nil },
 	},
 	{
-		level: IPPROTO_TCP, code: TCP_KEEPIDLE, name: "TCP_KEEPIDLE", min: 1, max: maxSeconds, setIn: fnControl,
+		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPIDLE, name: "TCP_KEEPIDLE", min: 1, max: maxSeconds, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepIdle = int(v) },
 		apply: options.applyKeepAlive,
 		get:   func(o options, _ Transport) (uint32, error) { return uint32(o.keepIdle), nil },
 	},
 	{
-		level: IPPROTO_TCP, code: TCP_KEEPINTVL, name: "TCP_KEEPINTVL", min: 1, max: maxSeconds, setIn: fnControl,
+		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPINTVL, name: "TCP_KEEPINTVL", min: 1, max: maxSeconds, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepInterval = int(v) },
 		apply: options.applyKeepAlive,
 		get:   func(o options, _ Transport) (uint32, error) { return uint32(o.keepInterval), nil },
 	},
 	{
-		level: IPPROTO_TCP, code: TCP_KEEPCNT, name: "TCP_KEEPCNT", min: 1, max: maxKeepCount, setIn: fnControl,
+		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPCNT, name: "TCP_KEEPCNT", min: 1, max: maxKeepCount, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepCount = int(v) },
 		apply: options.applyKeepAlive,
 		get:   func(o options, _ Transport) (uint32, error) { return uint32(o.keepCount), nil },
 	},
 	{
-		level: IPPROTO_TCP, code: TCP_MAXSEG, name: "TCP_MAXSEG", min: 1, max: maxSegment, setIn: fnSetBeforeConnect,
+		level: IPPROTO_TCP, tcp: true, code: TCP_MAXSEG, name: "TCP_MAXSEG", min: 1, max: maxSegment, setIn: fnSetBeforeConnect,
 		set:   func(o *options, v uint32) { o.segment = int(v) },
 		apply: func(o options, t Transport) error { return t.SetMaxSegment(o.segment) },
 		get:   func(o options, t Transport) (uint32, error) { return ask(o.segment, t, Transport.MaxSegment) },
 	},
 	{
-		level: SOL_SOCKET, code: SO_KEEPALIVE, name: "SO_KEEPALIVE", boolean: true, setIn: fnControl,
+		level: SOL_SOCKET, tcp: true, code: SO_KEEPALIVE, name: "SO_KEEPALIVE", boolean: true, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepAlive = v != 0 },
 		apply: options.applyKeepAlive,
 		get:   func(o options, _ Transport) (uint32, error) { return b2u(o.keepAlive), nil },
@@ -173,7 +177,7 @@ var optionTable = [...]option{
 	},
 	{
 		level: SOL_SOCKET, code: SO_TYPE, name: "SO_TYPE",
-		get: func(options, Transport) (uint32, error) { return uint32(SOCK_STREAM), nil },
+		get: func(o options, _ Transport) (uint32, error) { return uint32(o.socketType), nil },
 	},
 	{
 		level: IPPROTO_IPV6, code: IPV6_V6ONLY, name: "IPV6_V6ONLY", boolean: true, setIn: fnSetBeforeBind, v6: true,
@@ -183,14 +187,19 @@ var optionTable = [...]option{
 	},
 }
 
-// findOption returns the option of a level and code that a socket of the family
-// has, nil if there is none.
-func findOption(level, code uint32, family uint16) *option {
+// findOption returns the option of a level and code that the socket has, nil if
+// there is none.
+func (f *flow) findOption(level, code uint32) *option {
 	for i := range optionTable {
 		o := &optionTable[i]
-		if o.level == level && o.code == code && (!o.v6 || family == AF_INET6) {
-			return o
+		if o.level != level || o.code != code {
+			continue
 		}
+		if o.v6 && f.family != AF_INET6 || o.tcp && f.options.socketType != SOCK_STREAM ||
+			o.active && f.category.flag == FlagListenSocket {
+			return nil
+		}
+		return o
 	}
 	return nil
 }
@@ -200,11 +209,14 @@ func (f *flow) controlSocket(what ControlType, code, level uint32, input, output
 	if what == Ioctl {
 		return f.ioctl(code, returned, i)
 	}
+	if what == SetOption && level == SOL_SOCKET && code == SO_WSK_EVENT_CALLBACK && f.hasEvents() {
+		return f.eventCallback(input, i)
+	}
 	return f.call(fnControl, i, func(o *op) ntstatus.Status {
 		if what != SetOption && what != GetOption {
 			return ntstatus.InvalidParameter
 		}
-		opt := findOption(level, code, f.family)
+		opt := f.findOption(level, code)
 		if opt == nil || what == SetOption && opt.set == nil {
 			return ntstatus.NotSupported
 		}
@@ -214,6 +226,9 @@ func (f *flow) controlSocket(what ControlType, code, level uint32, input, output
 		return f.getOption(o, opt, output)
 	})
 }
+
+// hasEvents reports whether the socket's category has event callbacks.
+func (f *flow) hasEvents() bool { return f != nil && f.category.flag != FlagBasicSocket }
 
 // setOption parses, checks and sets. Precondition: f.mu is held.
 func (f *flow) setOption(opt *option, input []byte) ntstatus.Status {
@@ -286,16 +301,10 @@ func (f *flow) ioctl(code uint32, returned *uint64, i *irp.IRP) ntstatus.Status 
 	if i != nil {
 		return f.call(fnControl, i, func(*op) ntstatus.Status { return ntstatus.InvalidParameter })
 	}
-	if f == nil {
-		return ntstatus.InvalidParameter
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if stateTable[fnControl][f.state].answer == forced {
-		return ntstatus.FileForcedClosed
-	}
-	if returned != nil {
-		*returned = 0
-	}
-	return refusal
+	return f.sync(fnControl, func() ntstatus.Status {
+		if returned != nil {
+			*returned = 0
+		}
+		return refusal
+	})
 }

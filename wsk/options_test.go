@@ -108,10 +108,11 @@ func TestOptionRefusals(t *testing.T) {
 			q := newRequest()
 			q.inline(t, s.ControlSocket(what, code, level, le(1), make([]byte, 4), nil, q.IRP), want)
 		}
-		control(ntstatus.NotSupported, wsk.SetOption, 23, wsk.IPPROTO_TCP)         // Linux' number for TCP_FASTOPEN
-		control(ntstatus.NotSupported, wsk.SetOption, wsk.TCP_FASTOPEN, 0)         // wrong level
-		control(ntstatus.NotSupported, wsk.SetOption, wsk.SO_TYPE, wsk.SOL_SOCKET) // read only
-		control(ntstatus.NotSupported, wsk.SetOption, wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET)
+		control(ntstatus.NotSupported, wsk.SetOption, 23, wsk.IPPROTO_TCP)                           // Linux' number for TCP_FASTOPEN
+		control(ntstatus.NotSupported, wsk.SetOption, wsk.TCP_FASTOPEN, 0)                           // wrong level
+		control(ntstatus.NotSupported, wsk.SetOption, wsk.SO_TYPE, wsk.SOL_SOCKET)                   // read only
+		control(ntstatus.InvalidParameter, wsk.SetOption, wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET) // too short
+		control(ntstatus.NotSupported, wsk.SetOption, wsk.SO_CONDITIONAL_ACCEPT, wsk.SOL_SOCKET)
 		control(ntstatus.NotSupported, wsk.SetOption, wsk.SO_WSK_SECURITY, wsk.SOL_SOCKET)
 		control(ntstatus.NotSupported, wsk.SetOption, wsk.IPV6_V6ONLY, wsk.IPPROTO_IPV6) // an IPv4 socket
 		control(ntstatus.NotSupported, wsk.Ioctl, 0x4004667F, 0)                         // FIONREAD

@@ -45,6 +45,8 @@ type Client struct {
 	captures int
 	running  int // calls of the ProviderDispatch that have not returned
 	sockets  map[*flow]struct{}
+	created  bool          // there was a socket
+	static   uint32        // the events whose callbacks are always on
 	leaving  bool          // Deregister was called
 	gone     chan struct{} // closed when it leaves and nothing is left of it
 }
@@ -254,7 +256,7 @@ type Blockers struct {
 
 // SocketState tells about a socket.
 type SocketState struct {
-	Category      string // "connection" or "stream"
+	Category      string // "basic", "listening", "connection" or "stream"
 	State         State
 	Local, Remote SockAddr
 	Pended        int // IRPs that have not completed

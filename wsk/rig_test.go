@@ -212,9 +212,43 @@ func (r *rig) connected() (socket, *wsktest.Peer) {
 	return s, r.peer()
 }
 
+// closer is what every socket has.
+type closer interface {
+	ControlSocket(what wsk.ControlType, code, level uint32, in, out []byte, returned *uint64, i *irp.IRP) ntstatus.Status
+	CloseSocket(i *irp.IRP) ntstatus.Status
+	StateOf() wsk.State
+}
+
+// make makes a socket of any category for TCP.
+func (r *rig) make(family uint16, flag uint32, dispatch wsk.EventTable) closer {
+	r.t.Helper()
+	q := newRequest()
+	q.pends(r.t, r.npi.Dispatch.Socket(r.npi.Client, family, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, flag, "context", dispatch, q.IRP))
+	q.ends(r.t, ntstatus.Success, 0)
+	return q.result.Object.(closer)
+}
+
+// listening makes a listening socket on port 80.
+func (r *rig) listening(dispatch *wsk.ClientListenDispatch) *wsk.ListenSocket {
+	r.t.Helper()
+	s := r.make(wsk.AF_INET, wsk.FlagListenSocket, dispatch).(*wsk.ListenSocket)
+	q := newRequest()
+	q.pends(r.t, s.Bind(&server4, 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
+	return s
+}
+
+// switchEvents enables or disables event callbacks.
+func switchEvents(s closer, mask uint32, i *irp.IRP) ntstatus.Status {
+	in := wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: mask}.Bytes()
+	return s.ControlSocket(wsk.SetOption, wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET, in, nil, nil, i)
+}
+
 // close closes a socket and checks that this works.
-func (r *rig) close(s socket) {
+func (r *rig) close(s closer) {
 	r.t.Helper()
 	q := newRequest()
 	q.pends(r.t, s.CloseSocket(q.IRP)).ends(r.t, ntstatus.Success, 0)
 }
+
+// errTest is an error that means nothing to anybody.
+var errTest = errors.New("test")

@@ -5,9 +5,11 @@ import (
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
 
-// StreamSocket is a socket of the stream category; its methods are the connection
-// flow of WSK_PROVIDER_STREAM_DISPATCH in the table's order. It comes from
-// ProviderDispatch.Socket.
+// StreamSocket is a socket of the stream category; its methods are
+// WSK_PROVIDER_STREAM_DISPATCH in the table's order. It comes from
+// ProviderDispatch.Socket. Listen commits it to the listening flow, Connect and
+// ConnectEx to that of connections; the other flow's functions answer
+// STATUS_INVALID_DEVICE_STATE from then on.
 type StreamSocket struct{ flow *flow }
 
 // f returns the socket's flow, nil for a nil or zero socket: then every function
@@ -34,11 +36,22 @@ func (s *StreamSocket) Bind(localAddress *SockAddr, flags uint32, i *irp.IRP) nt
 	return s.f().bind(localAddress, flags, i)
 }
 
+// Accept takes the next connection; see ListenSocket.Accept.
+func (s *StreamSocket) Accept(flags uint32, acceptContext any, acceptDispatch *ClientConnectionDispatch,
+	localAddress, remoteAddress *SockAddr, i *irp.IRP) ntstatus.Status {
+	return s.f().accept(flags, acceptContext, acceptDispatch, localAddress, remoteAddress, i)
+}
+
 // Connect connects a bound socket, and commits it to the connection flow
 // (WskConnect); see ConnectionSocket.Connect.
 func (s *StreamSocket) Connect(remoteAddress *SockAddr, flags uint32, i *irp.IRP) ntstatus.Status {
 	return s.f().connectPlain(remoteAddress, flags, i)
 }
+
+// Listen makes a bound socket listen (WskListen); the IRP completes as soon as it
+// does. It answers STATUS_PENDING, STATUS_INVALID_DEVICE_STATE if the socket is not
+// bound or has connected, or STATUS_ADDRESS_ALREADY_EXISTS.
+func (s *StreamSocket) Listen(i *irp.IRP) ntstatus.Status { return s.f().listen(i) }
 
 // Send sends bytes; see ConnectionSocket.Send.
 func (s *StreamSocket) Send(buffer *Buf, flags uint32, i *irp.IRP) ntstatus.Status {

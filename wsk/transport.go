@@ -18,7 +18,7 @@ type Network interface {
 // FIN, net.ErrClosed that the network beneath has gone. Calls come from one
 // goroutine at a time. wsk gives each transport up with Close or Abort.
 type Transport interface {
-	// SetWake is called once, first. wake is to be called whenever anything below
+	// SetWake is called once, first; what happened before is not told. wake is to be called whenever anything below
 	// may answer differently than before: connected, readable, writable, bytes or
 	// the FIN acknowledged, failed. wake only signals: it takes no lock and may be
 	// called from any goroutine and under any lock.
@@ -26,6 +26,12 @@ type Transport interface {
 
 	// Bind sets the local address; port 0 asks for a free one.
 	Bind(local netip.AddrPort) error
+	// Listen makes a bound transport accept connections; up to backlog of them
+	// wait. Close resets those that wait.
+	Listen(backlog int) error
+	// Accept returns the next connection, established and with this transport's
+	// options, EAGAIN if none waits.
+	Accept() (Transport, error)
 	// Connect starts to connect; an error says that nothing was started.
 	Connect(remote netip.AddrPort, opts ConnectOptions) error
 	// Connected tells how far the connect has come. An error with

@@ -39,6 +39,15 @@ type transport struct {
 // Bind implements wsk.Transport.
 func (t *transport) Bind(local netip.AddrPort) error { return t.Endpoint.Bind(noZone(local)) }
 
+// Accept implements wsk.Transport.
+func (t *transport) Accept() (wsk.Transport, error) {
+	ep, err := t.Endpoint.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &transport{Endpoint: ep, up: true}, nil
+}
+
 // Connect implements wsk.Transport. With Fast Open the stack's own mode decides;
 // without, there is none.
 func (t *transport) Connect(remote netip.AddrPort, opts wsk.ConnectOptions) error {

@@ -25,6 +25,8 @@ type Peer struct {
 	mu          sync.Mutex // a leaf; guards all below
 	local       netip.AddrPort
 	remote      netip.AddrPort
+	backlog     int     // of Listen
+	waiting     []*Peer // connections that Accept has not taken
 	opts        wsk.ConnectOptions
 	connecting  bool
 	progress    wsk.Progress
@@ -44,7 +46,7 @@ type Peer struct {
 func NewPeer() *Peer {
 	p := &Peer{window: -1}
 	p.Transport = &Transport{
-		BindFunc: p.bind, ConnectFunc: p.connect, ConnectedFunc: p.connected,
+		BindFunc: p.bind, ListenFunc: p.listen, AcceptFunc: p.accept, ConnectFunc: p.connect, ConnectedFunc: p.connected,
 		ReadFunc: p.read, WriteFunc: p.write, UnacknowledgedFunc: p.unacknowledged,
 		CloseWriteFunc: p.closeWrite, WriteClosedFunc: p.writeClosed, ErrFunc: p.failure,
 		LocalAddrFunc: p.localAddr, RemoteAddrFunc: p.remoteAddr,
@@ -68,6 +70,18 @@ func (p *Peer) Accept() {
 		p.progress = wsk.ProgressDone
 		p.received = append(p.received, p.opts.Data...)
 	})
+}
+
+// Arrive connects to the listening transport from remote and returns the far end of
+// the new connection, which waits until it is accepted.
+func (p *Peer) Arrive(remote netip.AddrPort) *Peer {
+	q := NewPeer()
+	q.remote, q.progress = remote, wsk.ProgressDone
+	p.change(func() {
+		q.local = p.local
+		p.waiting = append(p.waiting, q)
+	})
+	return q
 }
 
 // Establish completes the handshake but leaves the connect's data on its way.
@@ -109,6 +123,8 @@ func (p *Peer) Received() []byte {
 type Seen struct {
 	Local, Remote netip.AddrPort
 	Options       wsk.ConnectOptions
+	Backlog       int  // what Listen was called with
+	Waiting       int  // connections that wait to be accepted
 	Connecting    bool // Connect was called
 	FIN           bool // CloseWrite was called
 	Closed        bool
@@ -121,6 +137,7 @@ func (p *Peer) Seen() Seen {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Seen{
+		Backlog: p.backlog, Waiting: len(p.waiting),
 		Local: p.local, Remote: p.remote, Options: p.opts, Connecting: p.connecting,
 		FIN: p.finReceived, Closed: p.closed, Aborted: p.aborted, Undelivered: len(p.inbound),
 	}
@@ -134,6 +151,27 @@ func (p *Peer) bind(local netip.AddrPort) error {
 	}
 	p.local = local
 	return nil
+}
+
+func (p *Peer) listen(backlog int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.backlog = backlog
+	return nil
+}
+
+func (p *Peer) accept() (wsk.Transport, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.gone(); err != nil {
+		return nil, err
+	}
+	if len(p.waiting) == 0 {
+		return nil, syscall.EAGAIN
+	}
+	q := p.waiting[0]
+	p.waiting = p.waiting[1:]
+	return q.Transport, nil
 }
 
 func (p *Peer) connect(remote netip.AddrPort, opts wsk.ConnectOptions) error {

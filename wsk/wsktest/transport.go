@@ -17,9 +17,11 @@ func (n Network) NewTransport(v6 bool) (wsk.Transport, error) { return n(v6) }
 
 // Transport is a wsk.Transport made of functions. Set them before the transport
 // is used. A nil one does nothing and succeeds, with these exceptions: Connected
-// answers ProgressConnecting, Read and Write answer EAGAIN.
+// answers ProgressConnecting, Accept, Read and Write answer EAGAIN.
 type Transport struct {
 	BindFunc             func(local netip.AddrPort) error
+	ListenFunc           func(backlog int) error
+	AcceptFunc           func() (wsk.Transport, error)
 	ConnectFunc          func(remote netip.AddrPort, opts wsk.ConnectOptions) error
 	ConnectedFunc        func() (wsk.Progress, error)
 	ReadFunc             func(dst [][]byte) (int, error)
@@ -65,6 +67,17 @@ func (t *Transport) Wake() {
 
 // Bind implements wsk.Transport.
 func (t *Transport) Bind(local netip.AddrPort) error { return call1(t.BindFunc, local) }
+
+// Listen implements wsk.Transport.
+func (t *Transport) Listen(backlog int) error { return call1(t.ListenFunc, backlog) }
+
+// Accept implements wsk.Transport.
+func (t *Transport) Accept() (wsk.Transport, error) {
+	if t.AcceptFunc == nil {
+		return nil, syscall.EAGAIN
+	}
+	return t.AcceptFunc()
+}
 
 // Connect implements wsk.Transport.
 func (t *Transport) Connect(remote netip.AddrPort, opts wsk.ConnectOptions) error {

@@ -26,6 +26,7 @@ func TestZeroTransport(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"Bind": tr.Bind(netip.AddrPort{}), "Connect": tr.Connect(netip.AddrPort{}, wsk.ConnectOptions{}),
+		"Listen":     tr.Listen(1),
 		"CloseWrite": tr.CloseWrite(), "Err": tr.Err(), "Close": tr.Close(),
 		"SetNoDelay": tr.SetNoDelay(true), "SetKeepAlive": tr.SetKeepAlive(true, time.Second, time.Second, 1),
 		"SetMaxSegment": tr.SetMaxSegment(1), "SetV6Only": tr.SetV6Only(true),
@@ -39,6 +40,9 @@ func TestZeroTransport(t *testing.T) {
 		if n, err := f([][]byte{make([]byte, 1)}); n != 0 || !errors.Is(err, syscall.EAGAIN) {
 			t.Errorf("%s: %d, %v", name, n, err)
 		}
+	}
+	if _, err := tr.Accept(); !errors.Is(err, syscall.EAGAIN) {
+		t.Errorf("Accept: %v", err)
 	}
 	if p, err := tr.Connected(); p != wsk.ProgressConnecting || err != nil {
 		t.Errorf("Connected: %v, %v", p, err)

@@ -1,0 +1,81 @@
+package wsk
+
+import "github.com/wskstack/wskstack/wsk/ntstatus"
+
+// EventTable is a socket's table of event callbacks, the client dispatch of its
+// category: *ClientListenDispatch for listening sockets, *ClientConnectionDispatch
+// for connection sockets, *ClientStreamDispatch for stream sockets; nil for basic
+// sockets and for a socket without callbacks. A table is read, never written to,
+// while its socket lives.
+//
+// The callbacks and the completion routines of one socket are called one after the
+// other, on a goroutine of the socket's and under no lock. None may wait for a
+// request; each may start requests and close the socket, whose close then completes
+// after the callback has returned.
+type EventTable interface{ eventTable() }
+
+// ClientListenDispatch is WSK_CLIENT_LISTEN_DISPATCH without the two callbacks of
+// conditional accept, which this provider does not have.
+type ClientListenDispatch struct {
+	AcceptEvent AcceptEvent
+}
+
+// ClientConnectionDispatch is WSK_CLIENT_CONNECTION_DISPATCH.
+type ClientConnectionDispatch struct{}
+
+// ClientStreamDispatch is WSK_CLIENT_STREAM_DISPATCH: the tables of either flow.
+type ClientStreamDispatch struct {
+	Listen  *ClientListenDispatch
+	Connect *ClientConnectionDispatch
+}
+
+func (*ClientListenDispatch) eventTable()     {}
+func (*ClientConnectionDispatch) eventTable() {}
+func (*ClientStreamDispatch) eventTable()     {}
+
+// AcceptEvent tells of an accepted connection (WskAcceptEvent). The client answers
+// STATUS_SUCCESS, having set acceptContext and acceptDispatch for the new socket,
+// before it enables the socket's callbacks; or STATUS_REQUEST_NOT_ACCEPTED (every
+// other status means the same): then the provider resets the connection and the
+// client leaves the socket alone. A nil acceptSocket says that the listening socket
+// is dead and to be closed; this comes once, and all other arguments but
+// socketContext are then nil or zero. flags is 0. The pointers are valid until the
+// callback returns.
+type AcceptEvent func(socketContext any, flags uint32, localAddress, remoteAddress *SockAddr,
+	acceptSocket *ConnectionSocket, acceptContext *any, acceptDispatch **ClientConnectionDispatch) ntstatus.Status
+
+// clientTables is what a socket was given, by flow; nil where there is nothing.
+type clientTables struct {
+	listen     *ClientListenDispatch
+	connection *ClientConnectionDispatch
+}
+
+// tablesOf checks a client dispatch against a category.
+func tablesOf(c *category, dispatch EventTable) (clientTables, ntstatus.Status) {
+	var t clientTables
+	fits := dispatch == nil
+	switch d := dispatch.(type) {
+	case *ClientListenDispatch:
+		t.listen, fits = d, c.flag == FlagListenSocket
+	case *ClientConnectionDispatch:
+		t.connection, fits = d, c.flag == FlagConnectionSocket
+	case *ClientStreamDispatch:
+		fits = c.flag == FlagStreamSocket
+		if d != nil {
+			t.listen, t.connection = d.Listen, d.Connect
+		}
+	}
+	if !fits {
+		return clientTables{}, ntstatus.InvalidParameter
+	}
+	return t, ntstatus.Success
+}
+
+// has returns the events that the tables have callbacks for.
+func (t clientTables) has() uint32 {
+	var mask uint32
+	if t.listen != nil && t.listen.AcceptEvent != nil {
+		mask |= EventAccept
+	}
+	return mask
+}

@@ -1,0 +1,177 @@
+package wsk
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/wskstack/wskstack/wsk/irp"
+	"github.com/wskstack/wskstack/wsk/ntstatus"
+)
+
+// GUID is a Windows GUID.
+type GUID struct {
+	Data1        uint32
+	Data2, Data3 uint16
+	Data4        [8]byte
+}
+
+// NPI_WSK_INTERFACE_ID identifies the event callbacks of the interface itself.
+func NPI_WSK_INTERFACE_ID() GUID {
+	return GUID{0x2227E803, 0x8D8B, 0x11D4, [8]byte{0xAB, 0xAD, 0x00, 0x90, 0x27, 0x71, 0x9E, 0x09}}
+}
+
+// EventCallbackControl says which event callbacks to enable or disable
+// (WSK_EVENT_CALLBACK_CONTROL). Bytes gives it the form that ControlSocket and
+// ControlClient take; the GUID is in place, where Windows has a pointer to it.
+type EventCallbackControl struct {
+	NpiID     GUID   // NPI_WSK_INTERFACE_ID
+	EventMask uint32 // EventAccept and so on
+}
+
+const eventCallbackControlSize = 20 // bytes
+
+// Bytes returns c in its binary form, 20 bytes, little-endian.
+func (c EventCallbackControl) Bytes() []byte {
+	b := make([]byte, 0, eventCallbackControlSize)
+	b = binary.LittleEndian.AppendUint32(b, c.NpiID.Data1)
+	b = binary.LittleEndian.AppendUint16(b, c.NpiID.Data2)
+	b = binary.LittleEndian.AppendUint16(b, c.NpiID.Data3)
+	b = append(b, c.NpiID.Data4[:]...)
+	return binary.LittleEndian.AppendUint32(b, c.EventMask)
+}
+
+// parseEventMask reads the mask out of the binary form.
+func parseEventMask(b []byte) (uint32, ntstatus.Status) {
+	if len(b) < eventCallbackControlSize {
+		return 0, ntstatus.InvalidParameter
+	}
+	mask := binary.LittleEndian.Uint32(b[16:])
+	known := EventCallbackControl{NPI_WSK_INTERFACE_ID(), mask}.Bytes()
+	if string(known) != string(b[:eventCallbackControlSize]) {
+		return 0, ntstatus.NotSupported // there are no other interfaces
+	}
+	return mask, ntstatus.Success
+}
+
+// The events of each flow.
+const (
+	connectionEvents = EventReceive | EventDisconnect | EventSendBacklog
+	allEvents        = EventAccept | connectionEvents
+)
+
+// events is a socket's event callbacks; flow.mu guards it.
+type events struct {
+	tables   clientTables
+	enabled  uint32 // callbacks that may be called
+	static   uint32 // of those, the ones that cannot be switched
+	template uint32 // of a listening socket: what sockets given to AcceptEvent have
+	running  uint32 // the callback that is being called
+	dead     bool   // the socket is dead and its callbacks are still to be told
+}
+
+// enableStatic turns the client's static callbacks on, as far as the socket has
+// them. Precondition: f.mu is held, or nobody knows f yet.
+func (f *flow) enableStatic() {
+	f.client.provider.mu.Lock()
+	static := f.client.static
+	f.client.provider.mu.Unlock()
+	f.events.static = static & f.events.tables.has()
+	f.events.enabled |= f.events.static
+}
+
+// eventCallback is WskControlSocket with SO_WSK_EVENT_CALLBACK; i may be nil.
+func (f *flow) eventCallback(input []byte, i *irp.IRP) ntstatus.Status {
+	if i == nil {
+		return f.sync(fnEvents, func() ntstatus.Status { return f.switchEvents(input, true) })
+	}
+	return f.call(fnEvents, i, func(*op) ntstatus.Status { return f.switchEvents(input, false) })
+}
+
+// switchEvents enables or disables callbacks. A disable that comes with an IRP
+// needs no wait for a callback that is being called: the worker, which calls it,
+// completes the IRP when it returned. Precondition: f.mu is held.
+func (f *flow) switchEvents(input []byte, synchronous bool) ntstatus.Status {
+	mask, status := parseEventMask(input)
+	if status != ntstatus.Success {
+		return status
+	}
+	if status, work := f.allow(fnEvents); !work {
+		return status
+	}
+	if mask&EventDisable == 0 {
+		return f.enableEvents(mask)
+	}
+	event := mask &^ EventDisable
+	if bits.OnesCount32(event) != 1 || event&^f.ownEvents() != 0 || event&f.events.static != 0 {
+		return ntstatus.InvalidParameter
+	}
+	f.events.enabled &^= event
+	if synchronous && f.events.running == event {
+		return ntstatus.EventPending
+	}
+	return ntstatus.Success
+}
+
+// ownEvents returns the events that can come from the socket in its flow.
+func (f *flow) ownEvents() uint32 {
+	if f.state == Listening {
+		return EventAccept
+	}
+	return connectionEvents
+}
+
+// enableEvents checks and enables. Precondition: f.mu is held.
+func (f *flow) enableEvents(mask uint32) ntstatus.Status {
+	own, template := mask&f.ownEvents(), uint32(0)
+	if f.state == Listening {
+		template = mask & connectionEvents
+	}
+	if f.offer != nil { // the client gives the table and the context in these days
+		f.takeOffer()
+	}
+	if mask == 0 || mask != own|template || own&^f.events.tables.has() != 0 || own&f.events.static != 0 {
+		return ntstatus.InvalidParameter
+	}
+	f.events.enabled |= own
+	f.events.template |= template
+	return ntstatus.Success
+}
+
+// armed reports whether the socket is to look when its transport wakes it though
+// no request is pended. Precondition: f.mu is held.
+func (f *flow) armed() bool { return f.events.enabled != 0 && f.state < Closing }
+
+// nextEvent returns the call of the next callback that is due, nil if none is, and
+// says that it is running. Precondition: f.mu is held.
+func (f *flow) nextEvent() func() {
+	event, call := f.dueEvent()
+	f.events.running = event
+	return call
+}
+
+func (f *flow) dueEvent() (event uint32, call func()) {
+	switch {
+	case f.state == Dead && f.events.dead:
+		return f.dueDead()
+	case f.state == Listening && f.events.enabled&EventAccept != 0:
+		return EventAccept, f.dueAccept()
+	}
+	return 0, nil
+}
+
+// dueDead tells the callbacks that the socket is dead.
+func (f *flow) dueDead() (uint32, func()) {
+	f.events.dead = false
+	t, context := f.events.tables, f.context
+	if f.events.enabled&EventAccept == 0 {
+		return 0, nil
+	}
+	return EventAccept, func() { t.listen.AcceptEvent(context, 0, nil, nil, nil, nil, nil) }
+}
+
+// eventOver is called when a callback has returned.
+func (f *flow) eventOver() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events.running = 0
+}
