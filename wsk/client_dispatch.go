@@ -20,8 +20,13 @@ type ClientListenDispatch struct {
 	AcceptEvent AcceptEvent
 }
 
-// ClientConnectionDispatch is WSK_CLIENT_CONNECTION_DISPATCH.
-type ClientConnectionDispatch struct{}
+// ClientConnectionDispatch is WSK_CLIENT_CONNECTION_DISPATCH. A callback that is not
+// used is nil, and cannot be enabled.
+type ClientConnectionDispatch struct {
+	ReceiveEvent     ReceiveEvent
+	DisconnectEvent  DisconnectEvent
+	SendBacklogEvent SendBacklogEvent
+}
 
 // ClientStreamDispatch is WSK_CLIENT_STREAM_DISPATCH: the tables of either flow.
 type ClientStreamDispatch struct {
@@ -43,6 +48,40 @@ func (*ClientStreamDispatch) eventTable()     {}
 // callback returns.
 type AcceptEvent func(socketContext any, flags uint32, localAddress, remoteAddress *SockAddr,
 	acceptSocket *ConnectionSocket, acceptContext *any, acceptDispatch **ClientConnectionDispatch) ntstatus.Status
+
+// DataIndication is a list of received data, in order (WSK_DATA_INDICATION).
+type DataIndication struct {
+	Next   *DataIndication
+	Buffer Buf
+}
+
+// ReceiveEvent tells of received data while no Receive is pended (WskReceiveEvent).
+// The client answers:
+//
+//   - STATUS_SUCCESS: it is done with the first *bytesAccepted bytes, which is
+//     bytesIndicated unless it says less. If it does, the rest is kept, and nothing
+//     is indicated any more until a Receive has completed, one of Length 0 suffices;
+//   - STATUS_PENDING: the list is the client's until it gives it back with Release;
+//     indications go on, up to 1 MiB or SO_RCVBUF;
+//   - STATUS_DATA_NOT_ACCEPTED, and every other status: as if 0 bytes had been
+//     accepted. The peer may send until the transport's buffer is full.
+//
+// The list and its memory are valid until the callback returns, or Release. flags
+// may hold FlagReleaseASAP: a lot is retained. A nil list says that the socket is
+// dead and to be closed; bytesAccepted is then nil.
+type ReceiveEvent func(socketContext any, flags uint32, dataIndication *DataIndication,
+	bytesIndicated uint64, bytesAccepted *uint64) ntstatus.Status
+
+// DisconnectEvent tells, once, that the peer has ended the connection
+// (WskDisconnectEvent): gracefully, after all its data was received, or, with
+// FlagAbortive in flags, by a reset or by not answering any more. What it returns
+// does not matter; STATUS_SUCCESS is the custom.
+type DisconnectEvent func(socketContext any, flags uint32) ntstatus.Status
+
+// SendBacklogEvent tells that another amount of data in sends that have not
+// completed, in bytes, keeps the connection busy (WskSendBacklogEvent). What it
+// returns does not matter; STATUS_SUCCESS is the custom.
+type SendBacklogEvent func(socketContext any, idealBacklogSize uint64) ntstatus.Status
 
 // clientTables is what a socket was given, by flow; nil where there is nothing.
 type clientTables struct {
@@ -76,6 +115,17 @@ func (t clientTables) has() uint32 {
 	var mask uint32
 	if t.listen != nil && t.listen.AcceptEvent != nil {
 		mask |= EventAccept
+	}
+	if c := t.connection; c != nil {
+		if c.ReceiveEvent != nil {
+			mask |= EventReceive
+		}
+		if c.DisconnectEvent != nil {
+			mask |= EventDisconnect
+		}
+		if c.SendBacklogEvent != nil {
+			mask |= EventSendBacklog
+		}
 	}
 	return mask
 }

@@ -6,8 +6,7 @@ import (
 )
 
 // ConnectionSocket is a socket of the connection category; its methods are
-// WSK_PROVIDER_CONNECTION_DISPATCH in the table's order, without the functions
-// that belong to event callbacks. It comes from ProviderDispatch.Socket or
+// WSK_PROVIDER_CONNECTION_DISPATCH in the table's order. It comes from ProviderDispatch.Socket or
 // SocketConnect. All methods are safe for concurrent use and return without
 // waiting for the network; see the package documentation.
 type ConnectionSocket struct{ flow *flow }
@@ -21,7 +20,8 @@ func (s *ConnectionSocket) f() *flow {
 	return s.flow
 }
 
-// ControlSocket gets or sets an option (WskControlSocket). input and output are
+// ControlSocket gets or sets an option, asks for a backlog, or enables or disables
+// event callbacks (WskControlSocket). input and output are
 // copied from and filled before the call returns; values are little-endian u32,
 // and a Boolean may also be one byte. The status block's Information is the
 // number of bytes written to output. outputSizeReturned, which may be nil, is
@@ -31,8 +31,17 @@ func (s *ConnectionSocket) f() *flow {
 // out of range; STATUS_BUFFER_TOO_SMALL; STATUS_INVALID_DEVICE_STATE if it is too
 // late for the option (TCP_FASTOPEN and TCP_MAXSEG after connect, IPV6_V6ONLY
 // after bind); STATUS_NOT_SUPPORTED for any other option, level or ioctl. The
+// ioctls SIO_WSK_QUERY_IDEAL_SEND_BACKLOG and SIO_WSK_QUERY_RECEIVE_BACKLOG give a
+// number of bytes as a little-endian u64, on a socket that has connected. The
 // ioctls SIO_WSK_REGISTER_EXTENSION and SIO_WSK_QUERY_INSPECT_ID take no IRP and
 // answer STATUS_NOT_SUPPORTED and STATUS_INVALID_DEVICE_REQUEST.
+//
+// SO_WSK_EVENT_CALLBACK takes the Bytes of an EventCallbackControl, on a socket that
+// has connected: any number of events to enable, or EventDisable and one to disable.
+// The IRP may be nil. With an IRP a disable completes when the callback no longer
+// runs; without, STATUS_EVENT_PENDING says that it is running. What there is to tell
+// when a callback is enabled is told at once. It answers STATUS_INVALID_PARAMETER for
+// events that the socket does not have, has no callback for, or that are static.
 func (s *ConnectionSocket) ControlSocket(what ControlType, controlCode, level uint32, input, output []byte, outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {
 	return s.f().controlSocket(what, controlCode, level, input, output, outputSizeReturned, i)
 }
@@ -125,6 +134,14 @@ func (s *ConnectionSocket) Receive(buffer *Buf, flags uint32, i *irp.IRP) ntstat
 // status that ended the connection.
 func (s *ConnectionSocket) Disconnect(buffer *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return s.f().disconnect(buffer, flags, i)
+}
+
+// Release gives back data that ReceiveEvent has retained (WskRelease): any elements,
+// chained by the client as it likes. All are to be given back before CloseSocket. It
+// answers STATUS_SUCCESS, or STATUS_INVALID_PARAMETER and releases nothing if an
+// element is not retained, or is there twice.
+func (s *ConnectionSocket) Release(dataIndication *DataIndication) ntstatus.Status {
+	return s.f().release(dataIndication)
 }
 
 // ConnectEx connects a bound socket and sends the bytes of buffer first

@@ -44,7 +44,9 @@ const (
 	FlagWaitAll uint32 = 0x2 // Receive: complete when the buffer is full
 	FlagDrain   uint32 = 0x4 // Receive: throw data away until the peer disconnects
 
-	FlagAbortive uint32 = 0x1 // Disconnect: reset the connection
+	FlagAbortive uint32 = 0x1 // Disconnect: reset the connection; DisconnectEvent: it broke
+
+	FlagReleaseASAP uint32 = 0x2 // ReceiveEvent: do not retain, or not for long
 )
 
 // Options at level SOL_SOCKET.
@@ -94,10 +96,12 @@ const (
 	Ioctl     ControlType = 2
 )
 
-// Ioctl codes that answer a documented refusal here.
+// Ioctl codes.
 const (
-	SIO_WSK_REGISTER_EXTENSION uint32 = 0xCF000002
-	SIO_WSK_QUERY_INSPECT_ID   uint32 = 0x4F000005
+	SIO_WSK_REGISTER_EXTENSION       uint32 = 0xCF000002 // always refused
+	SIO_WSK_QUERY_IDEAL_SEND_BACKLOG uint32 = 0x4F000003
+	SIO_WSK_QUERY_RECEIVE_BACKLOG    uint32 = 0x4F000004
+	SIO_WSK_QUERY_INSPECT_ID         uint32 = 0x4F000005 // always refused
 )
 
 // Codes of ControlClient.

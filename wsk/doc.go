@@ -43,17 +43,20 @@
 // A socket's worker is a goroutine that lives while there is something to do at
 // the moment; a socket with a pending receive and no data has none. Locks: a
 // listening socket's before those of the sockets it accepts; a socket's before its
-// IRPs', its transport's and the provider's, which are leaves to
-// this package; completion routines run under none.
+// IRPs', its transport's and the provider's, which are leaves to this package;
+// completion routines and event callbacks run under none.
 //
 // Event callbacks are called by the worker as well, one at a time and never while a
-// routine of the same socket runs.
+// routine of the same socket runs. Received data goes to pended requests first, and
+// to a callback only while there are none. Data that a callback does not take, at
+// most 64 KiB, is kept for the next request, the rest stays in the transport, whose
+// window closes.
 //
 // Limits: sockets of the datagram category answer STATUS_NOT_SUPPORTED, and so does
 // conditional accept (SO_CONDITIONAL_ACCEPT, and with it the inspect and abort
 // callbacks): netstack answers a SYN to a listening endpoint by itself, and its one
 // way to be asked first, tcp.Forwarder, serves only addresses on which nothing
 // listens, gives up a goroutine for as long as each handshake takes, and cannot
-// abandon one. The event callbacks are those of listening sockets. Owning process, owning thread and security descriptor have no meaning
-// here, and Socket and SocketConnect do not have these parameters.
+// abandon one. Owning process, owning thread and security descriptor have no
+// meaning here, and Socket and SocketConnect do not have these parameters.
 package wsk

@@ -66,7 +66,7 @@ type events struct {
 	static   uint32 // of those, the ones that cannot be switched
 	template uint32 // of a listening socket: what sockets given to AcceptEvent have
 	running  uint32 // the callback that is being called
-	dead     bool   // the socket is dead and its callbacks are still to be told
+	dead     uint32 // the callback that is still to be told that the socket is dead
 }
 
 // enableStatic turns the client's static callbacks on, as far as the socket has
@@ -132,6 +132,9 @@ func (f *flow) enableEvents(mask uint32) ntstatus.Status {
 	if mask == 0 || mask != own|template || own&^f.events.tables.has() != 0 || own&f.events.static != 0 {
 		return ntstatus.InvalidParameter
 	}
+	if mask&EventReceive != 0 {
+		f.in.stopped = false // what is there is told of
+	}
 	f.events.enabled |= own
 	f.events.template |= template
 	return ntstatus.Success
@@ -150,23 +153,36 @@ func (f *flow) nextEvent() func() {
 }
 
 func (f *flow) dueEvent() (event uint32, call func()) {
-	switch {
-	case f.state == Dead && f.events.dead:
-		return f.dueDead()
-	case f.state == Listening && f.events.enabled&EventAccept != 0:
-		return EventAccept, f.dueAccept()
+	if f.state == Listening && f.events.enabled&EventAccept != 0 {
+		if call = f.dueAccept(); call != nil {
+			return EventAccept, call
+		}
 	}
-	return 0, nil
+	if call = f.dueReceive(); call != nil {
+		return EventReceive, call
+	}
+	if call = f.dueDisconnect(); call != nil {
+		return EventDisconnect, call
+	}
+	if call = f.dueBacklog(); call != nil {
+		return EventSendBacklog, call
+	}
+	return f.dueDead()
 }
 
-// dueDead tells the callbacks that the socket is dead.
+// dueDead returns the call that tells a dead socket's client, once. A socket has
+// one flow, so it is one callback. Precondition: f.mu is held.
 func (f *flow) dueDead() (uint32, func()) {
-	f.events.dead = false
-	t, context := f.events.tables, f.context
-	if f.events.enabled&EventAccept == 0 {
+	event := f.events.dead
+	f.events.dead = 0
+	if f.state != Dead || event == 0 {
 		return 0, nil
 	}
-	return EventAccept, func() { t.listen.AcceptEvent(context, 0, nil, nil, nil, nil, nil) }
+	t, context := f.events.tables, f.context
+	if event == EventAccept {
+		return event, func() { t.listen.AcceptEvent(context, 0, nil, nil, nil, nil, nil) }
+	}
+	return event, func() { t.connection.ReceiveEvent(context, 0, nil, 0, nil) }
 }
 
 // eventOver is called when a callback has returned.

@@ -25,7 +25,7 @@ const (
 
 const (
 	FnBindListen, FnListen, FnAccept, FnInspectComplete     = fnBindListen, fnListen, fnAccept, fnInspectComplete
-	FnEvents                                                = fnEvents
+	FnEvents, FnQueryBacklog                                = fnEvents, fnQueryBacklog
 	FnBind, FnConnect, FnSend, FnReceive                    = fnBind, fnConnect, fnSend, fnReceive
 	FnDisconnect, FnAbort                                   = fnDisconnect, fnAbort
 	FnGetLocalAddress, FnGetRemoteAddress                   = fnGetLocalAddress, fnGetRemoteAddress

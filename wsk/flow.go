@@ -57,6 +57,7 @@ type flow struct {
 	finished  []*op  // decided; their routines are still to be called
 	discarded []byte // where drained bytes go
 
+	in     indications
 	events events
 	offer  *offer // of a socket that an AcceptEvent callback is looking at
 }
@@ -248,12 +249,13 @@ func (f *flow) work() {
 		seen := f.kicks.Load()
 		f.mu.Lock()
 		f.step()
-		finished := f.finished
-		f.finished = nil
 		var event func()
-		if len(finished) == 0 {
+		if len(f.finished) == 0 {
 			event = f.nextEvent()
 		}
+		finished := f.finished
+		f.finished = nil
+		f.resume(finished)
 		f.watching.Store(f.armed())
 		f.mu.Unlock()
 		for _, o := range finished {
@@ -273,6 +275,9 @@ func (f *flow) work() {
 func (f *flow) complete(o *op) {
 	o.req.Complete(o.result)
 	f.pended.Add(-1)
+	if o.accept != nil && o.accept.socket != nil {
+		o.accept.socket.kick() // its static callbacks, now that the client knows it
+	}
 	if o.final {
 		f.client.socketGone(f)
 	}
@@ -343,6 +348,7 @@ func (f *flow) breaks(err error) {
 	}
 	f.latched = status
 	f.happen(hapBroken)
+	f.in.ended, f.in.aborted = true, true
 	f.transport.Abort()
 	f.endAll(endBroken)
 }
@@ -352,8 +358,8 @@ func (f *flow) withdraw() {
 	if f.state >= Dead { // nothing is left to withdraw
 		return
 	}
+	f.events.dead = f.events.enabled & f.ownEvents() & (EventAccept | EventReceive)
 	f.happen(hapWithdrawn)
-	f.events.dead = true
 	if f.connect != nil && f.connect.stillborn {
 		f.happen(hapStillborn)
 	}

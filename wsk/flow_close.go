@@ -18,6 +18,7 @@ func (f *flow) closeSocket(i *irp.IRP) ntstatus.Status {
 		}
 		f.giveUp(from)
 		f.endAll(endClosed)
+		f.in = indications{}
 		o.kind = kindClose
 		f.closing = o
 		return ntstatus.Pending
@@ -48,7 +49,7 @@ func (f *flow) giveUp(from State) {
 // bothWaysClosed looks whether both FINs are there though no request has told so
 // yet. A byte that is read here is lost with the connection.
 func (f *flow) bothWaysClosed(from State) bool {
-	if !f.finSent || !f.transport.WriteClosed() {
+	if len(f.in.held) > 0 || !f.finSent || !f.transport.WriteClosed() {
 		return false
 	}
 	if from.finSeen() {

@@ -158,7 +158,7 @@ func (f *flow) stepReceive() {
 // fill reads for o and reports whether o is done.
 func (f *flow) fill(o *op) bool {
 	for {
-		n, err := f.transport.Read(f.target(o))
+		n, err := f.read(f.target(o))
 		if n > 0 && o.flags&FlagDrain == 0 {
 			o.moved(n)
 			if o.done == o.total || o.flags&FlagWaitAll == 0 {
@@ -167,7 +167,7 @@ func (f *flow) fill(o *op) bool {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			f.happen(hapPeerFIN)
+			f.peerEnds()
 			return true
 		case notNow(err), err == nil && n == 0:
 			return false

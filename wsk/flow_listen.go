@@ -18,6 +18,7 @@ type acceptRequest struct {
 	context       any
 	dispatch      *ClientConnectionDispatch
 	local, remote *SockAddr // filled in just before the IRP completes; may be nil
+	socket        *flow     // what was accepted
 }
 
 // offer is where an AcceptEvent callback leaves what the new socket is to have.
@@ -78,7 +79,7 @@ func (f *flow) accept(flags uint32, context any, dispatch *ClientConnectionDispa
 			return status
 		}
 		o.kind = kindAccept
-		o.accept = &acceptRequest{context, dispatch, local, remote}
+		o.accept = &acceptRequest{context: context, dispatch: dispatch, local: local, remote: remote}
 		f.accepts = append(f.accepts, o)
 		return ntstatus.Pending
 	})
@@ -110,6 +111,7 @@ func (f *flow) stepAccept() {
 		f.accepts = f.accepts[1:]
 		if status == ntstatus.Success {
 			o.accept.deliver(g)
+			o.accept.socket = g
 			o.result.Object = g.self
 		}
 		f.finish(o, status)
@@ -155,6 +157,7 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 	defer g.mu.Unlock()
 	g.transport = t
 	g.happen(hapAccepted)
+	g.in.backlog = t.IdealBacklog()
 	t.SetWake(g.wake)
 	return g, ntstatus.Success
 }

@@ -53,6 +53,7 @@ const (
 	fnSetBeforeConnect          // ControlSocket: options that must precede Connect
 	fnControl                   // ControlSocket: everything else
 	fnEvents                    // ControlSocket: SO_WSK_EVENT_CALLBACK
+	fnQueryBacklog              // ControlSocket: the ioctls about backlogs
 	fnClose                     //
 	numFunctions
 )
@@ -153,6 +154,11 @@ var stateTable = [numFunctions][numStates]cell{
 		RecvClosed: to(RecvClosed), BothClosing: to(BothClosing), Disconnected: to(Disconnected),
 		Aborted: to(Aborted), Listening: to(Listening),
 		Dead: dead(), Closing: dead(), Closed: dead(),
+	},
+	fnQueryBacklog: {
+		Connected: to(Connected), SendClosing: to(SendClosing), SendClosed: to(SendClosed),
+		RecvClosed: to(RecvClosed), BothClosing: to(BothClosing), Disconnected: to(Disconnected),
+		Aborted: last(), Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnClose: {
 		Init: to(Closing), Bound: to(Closing), Connecting: to(Closing), Connected: to(Closing),
@@ -300,7 +306,7 @@ func (fn function) String() string {
 		"Bind", "Bind(listening)", "Listen", "Accept", "InspectComplete", "Connect", "Send", "Receive", "Disconnect", "Disconnect(Abortive)",
 		"GetLocalAddress", "GetRemoteAddress", "ControlSocket(before Bind)",
 		"ControlSocket(before Connect)", "ControlSocket", "ControlSocket(events)",
-		"CloseSocket",
+		"ControlSocket(backlog)", "CloseSocket",
 	}
 	return names[fn]
 }

@@ -35,6 +35,7 @@ var wantAnswers = map[wsk.Function]string{
 	wsk.FnSetBeforeConnect: "++iiiiiiiiifff",
 	wsk.FnControl:          "+++++++++++fff",
 	wsk.FnEvents:           "iii++++++++fff",
+	wsk.FnQueryBacklog:     "iii++++++lifff",
 	wsk.FnClose:            "++++++++++++ff",
 }
 
@@ -166,6 +167,8 @@ func callIn(s socket, fn wsk.Function, family uint16, q *request) ntstatus.Statu
 			event = wsk.EventAccept
 		}
 		return switchEvents(s, wsk.EventDisable|event, q.IRP)
+	case wsk.FnQueryBacklog:
+		return s.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 8), nil, q.IRP)
 	default:
 		panic("unknown function")
 	}

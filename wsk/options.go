@@ -207,7 +207,7 @@ func (f *flow) findOption(level, code uint32) *option {
 // controlSocket is WskControlSocket.
 func (f *flow) controlSocket(what ControlType, code, level uint32, input, output []byte, returned *uint64, i *irp.IRP) ntstatus.Status {
 	if what == Ioctl {
-		return f.ioctl(code, returned, i)
+		return f.ioctl(code, output, returned, i)
 	}
 	if what == SetOption && level == SOL_SOCKET && code == SO_WSK_EVENT_CALLBACK && f.hasEvents() {
 		return f.eventCallback(input, i)
@@ -286,11 +286,24 @@ func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 	return ntstatus.Success
 }
 
-// ioctl answers the two codes whose refusal is documented; both are synchronous
-// and must come without an IRP. Every other code is not supported.
-func (f *flow) ioctl(code uint32, returned *uint64, i *irp.IRP) ntstatus.Status {
+// answerSize writes a SIZE_T.
+func (o *op) answerSize(output []byte, n int) ntstatus.Status {
+	const size = 8 // bytes
+	if len(output) < size {
+		return ntstatus.BufferTooSmall
+	}
+	binary.LittleEndian.PutUint64(output, uint64(max(n, 0)))
+	o.result.Information = size
+	return ntstatus.Success
+}
+
+// ioctl answers the codes that there are. Those whose refusal is documented are
+// synchronous and must come without an IRP, the others with one.
+func (f *flow) ioctl(code uint32, output []byte, returned *uint64, i *irp.IRP) ntstatus.Status {
 	var refusal ntstatus.Status
 	switch code {
+	case SIO_WSK_QUERY_IDEAL_SEND_BACKLOG, SIO_WSK_QUERY_RECEIVE_BACKLOG:
+		return f.call(fnControl, i, func(o *op) ntstatus.Status { return f.queryBacklog(o, code, output) })
 	case SIO_WSK_REGISTER_EXTENSION:
 		refusal = ntstatus.NotSupported // no extension is defined
 	case SIO_WSK_QUERY_INSPECT_ID:

@@ -68,6 +68,11 @@ func (s *StreamSocket) Disconnect(buffer *Buf, flags uint32, i *irp.IRP) ntstatu
 	return s.f().disconnect(buffer, flags, i)
 }
 
+// Release gives back retained data; see ConnectionSocket.Release.
+func (s *StreamSocket) Release(dataIndication *DataIndication) ntstatus.Status {
+	return s.f().release(dataIndication)
+}
+
 // GetLocalAddress returns the local address; see
 // ConnectionSocket.GetLocalAddress.
 func (s *StreamSocket) GetLocalAddress(localAddress *SockAddr, i *irp.IRP) ntstatus.Status {

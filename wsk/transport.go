@@ -41,6 +41,11 @@ type Transport interface {
 	// Read fills dst in order with what is there, at least one byte, or answers
 	// EAGAIN, io.EOF or why the connection failed.
 	Read(dst [][]byte) (int, error)
+	// Readable is the number of bytes that Read would return at most.
+	Readable() int
+	// IdealBacklog is how many bytes, taken over and not acknowledged, keep the
+	// connection busy.
+	IdealBacklog() int
 	// Write takes what it can of src, in order; EAGAIN if that is nothing. It has
 	// no further use for src once it returned.
 	Write(src [][]byte) (int, error)

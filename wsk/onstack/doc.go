@@ -9,7 +9,7 @@
 // Who owns what: a transport owns its endpoint and ends it with Close or Abort.
 // The stack is the caller's: stop the wsk.Provider first, then close the stack.
 //
-// Limits: the stack does not tell the sizes of its buffers or its segments, so
-// these options can be read only after they were set. An address' scope is
+// Limits: the stack does not tell the size of its segments, so this option can be
+// read only after it was set. An address' scope is
 // dropped: a stack has one link only.
 package onstack

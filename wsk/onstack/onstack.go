@@ -112,10 +112,14 @@ func (t *transport) WriteClosed() bool {
 func (*transport) MaxSegment() (int, error) { return 0, syscall.EOPNOTSUPP }
 
 // ReceiveBuffer implements wsk.Transport.
-func (*transport) ReceiveBuffer() (int, error) { return 0, syscall.EOPNOTSUPP }
+func (t *transport) ReceiveBuffer() (int, error) { return t.ReceiveBufferSize(), nil }
 
 // SendBuffer implements wsk.Transport.
-func (*transport) SendBuffer() (int, error) { return 0, syscall.EOPNOTSUPP }
+func (t *transport) SendBuffer() (int, error) { return t.SendBufferSize(), nil }
+
+// IdealBacklog implements wsk.Transport: what the send buffer holds, which netstack
+// grows with the congestion window.
+func (t *transport) IdealBacklog() int { return t.SendBufferSize() }
 
 func noZone(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().WithZone(""), ap.Port())

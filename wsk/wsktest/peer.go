@@ -31,6 +31,7 @@ type Peer struct {
 	connecting  bool
 	progress    wsk.Progress
 	err         error
+	ideal       int    // what IdealBacklog answers
 	window      int    // bytes that Write takes until it grows again; -1: no limit
 	received    []byte // from the transport, in order
 	acked       int
@@ -47,7 +48,7 @@ func NewPeer() *Peer {
 	p := &Peer{window: -1}
 	p.Transport = &Transport{
 		BindFunc: p.bind, ListenFunc: p.listen, AcceptFunc: p.accept, ConnectFunc: p.connect, ConnectedFunc: p.connected,
-		ReadFunc: p.read, WriteFunc: p.write, UnacknowledgedFunc: p.unacknowledged,
+		ReadFunc: p.read, ReadableFunc: p.readable, IdealBacklogFunc: p.idealBacklog, WriteFunc: p.write, UnacknowledgedFunc: p.unacknowledged,
 		CloseWriteFunc: p.closeWrite, WriteClosedFunc: p.writeClosed, ErrFunc: p.failure,
 		LocalAddrFunc: p.localAddr, RemoteAddrFunc: p.remoteAddr,
 		CloseFunc: p.close, AbortFunc: p.abort,
@@ -111,6 +112,10 @@ func (p *Peer) AckAll() {
 
 // SetWindow makes Write take n bytes more and then nothing; -1: no limit.
 func (p *Peer) SetWindow(n int) { p.change(func() { p.window = n }) }
+
+// SetIdealBacklog changes what the transport takes for the ideal send backlog, 0
+// from the start.
+func (p *Peer) SetIdealBacklog(n int) { p.change(func() { p.ideal = n }) }
 
 // Received returns the bytes received so far.
 func (p *Peer) Received() []byte {
@@ -214,6 +219,18 @@ func (p *Peer) read(dst [][]byte) (int, error) {
 		return 0, io.EOF
 	}
 	return 0, syscall.EAGAIN
+}
+
+func (p *Peer) readable() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.inbound)
+}
+
+func (p *Peer) idealBacklog() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ideal
 }
 
 func (p *Peer) write(src [][]byte) (int, error) {

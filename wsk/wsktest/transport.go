@@ -25,6 +25,8 @@ type Transport struct {
 	ConnectFunc          func(remote netip.AddrPort, opts wsk.ConnectOptions) error
 	ConnectedFunc        func() (wsk.Progress, error)
 	ReadFunc             func(dst [][]byte) (int, error)
+	ReadableFunc         func() int
+	IdealBacklogFunc     func() int
 	WriteFunc            func(src [][]byte) (int, error)
 	UnacknowledgedFunc   func() int
 	CloseWriteFunc       func() error
@@ -100,6 +102,12 @@ func (t *Transport) Read(dst [][]byte) (int, error) { return move(t.ReadFunc, ds
 
 // Write implements wsk.Transport.
 func (t *Transport) Write(src [][]byte) (int, error) { return move(t.WriteFunc, src) }
+
+// Readable implements wsk.Transport.
+func (t *Transport) Readable() int { return get(t.ReadableFunc) }
+
+// IdealBacklog implements wsk.Transport.
+func (t *Transport) IdealBacklog() int { return get(t.IdealBacklogFunc) }
 
 // Unacknowledged implements wsk.Transport.
 func (t *Transport) Unacknowledged() int { return get(t.UnacknowledgedFunc) }

@@ -47,7 +47,7 @@ func TestZeroTransport(t *testing.T) {
 	if p, err := tr.Connected(); p != wsk.ProgressConnecting || err != nil {
 		t.Errorf("Connected: %v, %v", p, err)
 	}
-	if tr.Unacknowledged() != 0 || tr.WriteClosed() || tr.LocalAddr().IsValid() || tr.RemoteAddr().IsValid() {
+	if tr.Unacknowledged() != 0 || tr.Readable() != 0 || tr.IdealBacklog() != 0 || tr.WriteClosed() || tr.LocalAddr().IsValid() || tr.RemoteAddr().IsValid() {
 		t.Error("a transport without functions knows something")
 	}
 	tr.Abort()
