@@ -4,10 +4,9 @@ import "github.com/wskstack/wskstack/wsk/ntstatus"
 
 // category is what kind of socket the Flags of Socket ask for.
 type category struct {
-	name   string
-	flag   uint32
-	types  map[uint16]uint32 // socket type -> protocol; anyProtocol allows all
-	served bool              // whether this provider makes such sockets
+	name  string
+	flag  uint32
+	types map[uint16]uint32 // socket type -> protocol; anyProtocol allows all
 }
 
 // anyProtocol stands for every protocol number, as with raw sockets.
@@ -16,12 +15,12 @@ const anyProtocol = ^uint32(0)
 // categoryTable is never written to.
 var categoryTable = [...]category{
 	{"basic", FlagBasicSocket, map[uint16]uint32{
-		SOCK_STREAM: IPPROTO_TCP, SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, true},
-	{"listening", FlagListenSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
-	{"connection", FlagConnectionSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
+		SOCK_STREAM: IPPROTO_TCP, SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}},
+	{"listening", FlagListenSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}},
+	{"connection", FlagConnectionSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}},
 	{"datagram", FlagDatagramSocket, map[uint16]uint32{
-		SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}, false},
-	{"stream", FlagStreamSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}, true},
+		SOCK_DGRAM: IPPROTO_UDP, SOCK_RAW: anyProtocol}},
+	{"stream", FlagStreamSocket, map[uint16]uint32{SOCK_STREAM: IPPROTO_TCP}},
 }
 
 // connectionCategory is the category of accepted sockets.
@@ -33,7 +32,7 @@ func connectionCategory() *category {
 // findCategory returns the category of a request for a socket, or why there is
 // none: STATUS_INVALID_PARAMETER for flags that name no single category and for a
 // type or protocol that the category does not have, STATUS_NOT_SUPPORTED for
-// another family and for a category that this provider does not make.
+// another family and for raw datagram sockets.
 func findCategory(family, socketType uint16, protocol, flags uint32) (*category, ntstatus.Status) {
 	var c *category
 	for i := range categoryTable {
@@ -51,7 +50,7 @@ func findCategory(family, socketType uint16, protocol, flags uint32) (*category,
 	if !ok || want != anyProtocol && want != protocol {
 		return nil, ntstatus.InvalidParameter
 	}
-	if !c.served {
+	if flags == FlagDatagramSocket && socketType == SOCK_RAW {
 		return nil, ntstatus.NotSupported
 	}
 	return c, ntstatus.Success

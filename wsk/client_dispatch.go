@@ -3,7 +3,8 @@ package wsk
 import "github.com/wskstack/wskstack/wsk/ntstatus"
 
 // EventTable is a socket's table of event callbacks, the client dispatch of its
-// category: *ClientListenDispatch for listening sockets, *ClientConnectionDispatch
+// category: *ClientListenDispatch for listening sockets, *ClientDatagramDispatch for
+// datagram sockets, *ClientConnectionDispatch
 // for connection sockets, *ClientStreamDispatch for stream sockets; nil for basic
 // sockets and for a socket without callbacks. A table is read, never written to,
 // while its socket lives.
@@ -87,6 +88,7 @@ type SendBacklogEvent func(socketContext any, idealBacklogSize uint64) ntstatus.
 type clientTables struct {
 	listen     *ClientListenDispatch
 	connection *ClientConnectionDispatch
+	datagram   *ClientDatagramDispatch
 }
 
 // tablesOf checks a client dispatch against a category.
@@ -98,6 +100,8 @@ func tablesOf(c *category, dispatch EventTable) (clientTables, ntstatus.Status) 
 		t.listen, fits = d, c.flag == FlagListenSocket
 	case *ClientConnectionDispatch:
 		t.connection, fits = d, c.flag == FlagConnectionSocket
+	case *ClientDatagramDispatch:
+		t.datagram, fits = d, c.flag == FlagDatagramSocket
 	case *ClientStreamDispatch:
 		fits = c.flag == FlagStreamSocket
 		if d != nil {
@@ -115,6 +119,9 @@ func (t clientTables) has() uint32 {
 	var mask uint32
 	if t.listen != nil && t.listen.AcceptEvent != nil {
 		mask |= EventAccept
+	}
+	if t.datagram != nil && t.datagram.ReceiveFromEvent != nil {
+		mask |= EventReceiveFrom
 	}
 	if c := t.connection; c != nil {
 		if c.ReceiveEvent != nil {

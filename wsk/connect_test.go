@@ -380,7 +380,7 @@ func TestSocketRefusals(t *testing.T) {
 			{"no protocol", wsk.AF_INET, wsk.SOCK_STREAM, 0, wsk.FlagStreamSocket, ntstatus.InvalidParameter},
 			{"basic", wsk.AF_INET, wsk.SOCK_DGRAM, wsk.IPPROTO_TCP, wsk.FlagBasicSocket, ntstatus.InvalidParameter},
 			{"listening", wsk.AF_INET6, wsk.SOCK_DGRAM, wsk.IPPROTO_UDP, wsk.FlagListenSocket, ntstatus.InvalidParameter},
-			{"datagram", wsk.AF_INET, wsk.SOCK_DGRAM, wsk.IPPROTO_UDP, wsk.FlagDatagramSocket, ntstatus.NotSupported},
+			{"raw", wsk.AF_INET, wsk.SOCK_RAW, wsk.IPPROTO_ICMP, wsk.FlagDatagramSocket, ntstatus.NotSupported},
 			{"datagram over TCP", wsk.AF_INET, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagDatagramSocket, ntstatus.InvalidParameter},
 		} {
 			q := newRequest()

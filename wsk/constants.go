@@ -52,6 +52,7 @@ const (
 // Options at level SOL_SOCKET.
 const (
 	SO_KEEPALIVE          uint32 = 0x0008
+	SO_BROADCAST          uint32 = 0x0020
 	SO_SNDBUF             uint32 = 0x1001
 	SO_RCVBUF             uint32 = 0x1002
 	SO_TYPE               uint32 = 0x1008
@@ -81,9 +82,18 @@ const (
 	TCP_KEEPINTVL uint32 = 17 // seconds
 )
 
-// Options at level IPPROTO_IPV6.
+// Options and control messages at level IPPROTO_IP.
 const (
-	IPV6_V6ONLY uint32 = 27
+	IP_TTL      uint32 = 4 // a control message only
+	IP_PKTINFO  uint32 = 19
+	IP_HOPLIMIT uint32 = 21
+)
+
+// Options and control messages at level IPPROTO_IPV6.
+const (
+	IPV6_PKTINFO  uint32 = 19
+	IPV6_HOPLIMIT uint32 = 21
+	IPV6_V6ONLY   uint32 = 27
 )
 
 // ControlType says what ControlSocket is to do (WSK_CONTROL_SOCKET_TYPE).
@@ -102,6 +112,8 @@ const (
 	SIO_WSK_QUERY_IDEAL_SEND_BACKLOG uint32 = 0x4F000003
 	SIO_WSK_QUERY_RECEIVE_BACKLOG    uint32 = 0x4F000004
 	SIO_WSK_QUERY_INSPECT_ID         uint32 = 0x4F000005 // always refused
+	SIO_WSK_SET_REMOTE_ADDRESS       uint32 = 0x8F000001
+	SIO_WSK_SET_SENDTO_ADDRESS       uint32 = 0x8F000006
 )
 
 // Codes of ControlClient.
@@ -113,6 +125,14 @@ const (
 	TDIDeviceNameMapping    uint32 = 6
 	SetStaticEventCallbacks uint32 = 7
 	TDIBehavior             uint32 = 8
+)
+
+// Control flags of received datagrams.
+const (
+	MSG_TRUNC  uint32 = 0x100 // the buffer did not hold all of it
+	MSG_CTRUNC uint32 = 0x200 // the control information did not fit
+	MSG_BCAST  uint32 = 0x400 // it was a broadcast
+	MSG_MCAST  uint32 = 0x800 // it was a multicast
 )
 
 // Waits of CaptureProviderNPI, in milliseconds.

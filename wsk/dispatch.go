@@ -14,15 +14,14 @@ type ProviderDispatch struct {
 
 // Socket creates a socket (WskSocket): family AF_INET or AF_INET6, one category
 // in flags, and a type and protocol that fit it. The new socket is the Object of
-// the IRP's status block: a *BasicSocket, *ListenSocket, *ConnectionSocket or
-// *StreamSocket. dispatch is the category's table of event callbacks, or nil; the
+// the IRP's status block: a *BasicSocket, *ListenSocket, *ConnectionSocket,
+// *DatagramSocket or *StreamSocket. dispatch is the category's table of event callbacks, or nil; the
 // callbacks are disabled unless they are static. On an AF_INET6 socket IPV6_V6ONLY
 // is on.
 //
 // It answers STATUS_PENDING; STATUS_INVALID_PARAMETER for a nil or foreign
 // client, flags that are not one category, or a type, protocol or dispatch that does
-// not fit it; STATUS_NOT_SUPPORTED for another family, and for the datagram
-// category, which this provider does not make;
+// not fit it; STATUS_NOT_SUPPORTED for another family, and for raw datagram sockets;
 // STATUS_DEVICE_NOT_READY after Stop or Deregister. It does not block.
 func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint16, protocol, flags uint32,
 	socketContext any, dispatch EventTable, i *irp.IRP) ntstatus.Status {
@@ -158,6 +157,8 @@ func newFlow(client *Client, c *category, family, socketType uint16, context any
 		f.self = &BasicSocket{f}
 	case FlagListenSocket:
 		f.self = &ListenSocket{f}
+	case FlagDatagramSocket:
+		f.self = &DatagramSocket{f}
 	case FlagStreamSocket:
 		f.self = &StreamSocket{f}
 	default:
@@ -203,9 +204,12 @@ func (f *flow) createConnected(o *op, local, remote SockAddr) ntstatus.Status {
 func (f *flow) disown() {
 	f.mu.Lock()
 	f.happen(hapStillborn)
-	t := f.transport
-	f.transport = nil
+	t, d := f.transport, f.datagram
+	f.transport, f.datagram = nil, nil
 	f.mu.Unlock()
+	if d != nil {
+		_ = d.Close()
+	}
 	if t != nil {
 		t.Abort()
 	}

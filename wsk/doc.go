@@ -52,7 +52,7 @@
 // most 64 KiB, is kept for the next request, the rest stays in the transport, whose
 // window closes.
 //
-// Limits: sockets of the datagram category answer STATUS_NOT_SUPPORTED, and so does
+// Limits: raw datagram sockets answer STATUS_NOT_SUPPORTED, and so does
 // conditional accept (SO_CONDITIONAL_ACCEPT, and with it the inspect and abort
 // callbacks): netstack answers a SYN to a listening endpoint by itself, and its one
 // way to be asked first, tcp.Forwarder, serves only addresses on which nothing

@@ -56,7 +56,7 @@ func parseEventMask(b []byte) (uint32, ntstatus.Status) {
 // The events of each flow.
 const (
 	connectionEvents = EventReceive | EventDisconnect | EventSendBacklog
-	allEvents        = EventAccept | connectionEvents
+	allEvents        = EventAccept | EventReceiveFrom | connectionEvents
 )
 
 // events is a socket's event callbacks; flow.mu guards it.
@@ -81,21 +81,25 @@ func (f *flow) enableStatic() {
 
 // eventCallback is WskControlSocket with SO_WSK_EVENT_CALLBACK; i may be nil.
 func (f *flow) eventCallback(input []byte, i *irp.IRP) ntstatus.Status {
-	if i == nil {
-		return f.sync(fnEvents, func() ntstatus.Status { return f.switchEvents(input, true) })
+	fn := fnEvents
+	if f.category.flag == FlagDatagramSocket {
+		fn = fnEventsDatagram
 	}
-	return f.call(fnEvents, i, func(*op) ntstatus.Status { return f.switchEvents(input, false) })
+	if i == nil {
+		return f.sync(fn, func() ntstatus.Status { return f.switchEvents(fn, input, true) })
+	}
+	return f.call(fn, i, func(*op) ntstatus.Status { return f.switchEvents(fn, input, false) })
 }
 
 // switchEvents enables or disables callbacks. A disable that comes with an IRP
 // needs no wait for a callback that is being called: the worker, which calls it,
 // completes the IRP when it returned. Precondition: f.mu is held.
-func (f *flow) switchEvents(input []byte, synchronous bool) ntstatus.Status {
+func (f *flow) switchEvents(fn function, input []byte, synchronous bool) ntstatus.Status {
 	mask, status := parseEventMask(input)
 	if status != ntstatus.Success {
 		return status
 	}
-	if status, work := f.allow(fnEvents); !work {
+	if status, work := f.allow(fn); !work {
 		return status
 	}
 	if mask&EventDisable == 0 {
@@ -114,7 +118,10 @@ func (f *flow) switchEvents(input []byte, synchronous bool) ntstatus.Status {
 
 // ownEvents returns the events that can come from the socket in its flow.
 func (f *flow) ownEvents() uint32 {
-	if f.state == Listening {
+	switch {
+	case f.category.flag == FlagDatagramSocket:
+		return EventReceiveFrom
+	case f.state == Listening:
 		return EventAccept
 	}
 	return connectionEvents
@@ -158,6 +165,9 @@ func (f *flow) dueEvent() (event uint32, call func()) {
 			return EventAccept, call
 		}
 	}
+	if call = f.dueReceiveFrom(); call != nil {
+		return EventReceiveFrom, call
+	}
 	if call = f.dueReceive(); call != nil {
 		return EventReceive, call
 	}
@@ -179,7 +189,10 @@ func (f *flow) dueDead() (uint32, func()) {
 		return 0, nil
 	}
 	t, context := f.events.tables, f.context
-	if event == EventAccept {
+	switch event {
+	case EventReceiveFrom:
+		return event, func() { t.datagram.ReceiveFromEvent(context, 0, nil) }
+	case EventAccept:
 		return event, func() { t.listen.AcceptEvent(context, 0, nil, nil, nil, nil, nil) }
 	}
 	return event, func() { t.connection.ReceiveEvent(context, 0, nil, 0, nil) }

@@ -25,6 +25,8 @@ const (
 
 const (
 	FnBindListen, FnListen, FnAccept, FnInspectComplete     = fnBindListen, fnListen, fnAccept, fnInspectComplete
+	FnSendTo, FnReceiveFrom                                 = fnSendTo, fnReceiveFrom
+	FnFixAddress, FnEventsDatagram                          = fnFixAddress, fnEventsDatagram
 	FnEvents, FnQueryBacklog                                = fnEvents, fnQueryBacklog
 	FnBind, FnConnect, FnSend, FnReceive                    = fnBind, fnConnect, fnSend, fnReceive
 	FnDisconnect, FnAbort                                   = fnDisconnect, fnAbort
@@ -48,6 +50,7 @@ func After(s State, h Happening) State { return after(s, h) }
 func (s *ConnectionSocket) StateOf() State { return s.f().stateOf() }
 func (s *StreamSocket) StateOf() State     { return s.f().stateOf() }
 func (s *ListenSocket) StateOf() State     { return s.f().stateOf() }
+func (s *DatagramSocket) StateOf() State   { return s.f().stateOf() }
 func (s *BasicSocket) StateOf() State      { return s.f().stateOf() }
 func (s *ConnectionSocket) Working() bool  { return s.flow.kicks.Load() > 0 }
 func (s *StreamSocket) Working() bool      { return s.flow.kicks.Load() > 0 }

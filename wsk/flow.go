@@ -39,6 +39,7 @@ type flow struct {
 	latched   ntstatus.Status // what ended the connection, in Aborted
 	calls     int             // calls that have entered and not left
 	transport Transport       // nil only in Bound, when a failed connect's port was lost
+	datagram  Datagram        // of a datagram socket, which has no other
 	local     netip.AddrPort  // as bound, then as connected
 	remote    netip.AddrPort
 	options   options
@@ -58,6 +59,7 @@ type flow struct {
 	discarded []byte // where drained bytes go
 
 	in     indications
+	dg     datagrams
 	events events
 	offer  *offer // of a socket that an AcceptEvent callback is looking at
 }
@@ -76,6 +78,8 @@ type op struct {
 	mark  uint64 // stream offset behind a send's last byte, once it is all written
 
 	accept    *acceptRequest
+	send      *sendRequest
+	receive   *receiveRequest
 	stillborn bool // of SocketConnect: the socket goes if this fails
 	final     bool // the socket is gone once this one's routine has returned
 	result    irp.StatusBlock
@@ -292,6 +296,9 @@ func (f *flow) step() {
 	if f.state == Listening {
 		f.stepAccept()
 	}
+	if f.datagram != nil && f.state == Bound {
+		f.stepDatagram()
+	}
 	if f.state.carries() {
 		f.stepReceive()
 	}
@@ -358,13 +365,16 @@ func (f *flow) withdraw() {
 	if f.state >= Dead { // nothing is left to withdraw
 		return
 	}
-	f.events.dead = f.events.enabled & f.ownEvents() & (EventAccept | EventReceive)
+	f.events.dead = f.events.enabled & f.ownEvents() & (EventAccept | EventReceive | EventReceiveFrom)
 	f.happen(hapWithdrawn)
 	if f.connect != nil && f.connect.stillborn {
 		f.happen(hapStillborn)
 	}
 	if f.transport != nil {
 		f.transport.Abort()
+	}
+	if f.datagram != nil {
+		_ = f.datagram.Close()
 	}
 	f.endAll(endWithdrawn)
 }

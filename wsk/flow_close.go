@@ -28,6 +28,11 @@ func (f *flow) closeSocket(i *irp.IRP) ntstatus.Status {
 // giveUp parts with the transport of a socket that was in state from: a reset if
 // there is a connection that is not closed both ways. Precondition: f.mu is held.
 func (f *flow) giveUp(from State) {
+	if f.datagram != nil {
+		// The socket is gone whatever a transport says to that.
+		_ = f.datagram.Close()
+		f.dg = datagrams{}
+	}
 	t := f.transport
 	if t == nil {
 		return

@@ -39,11 +39,18 @@ func (f *flow) bindAs(fn function, local *SockAddr, flags uint32, i *irp.IRP, th
 // bindTransport binds the transport and remembers the address. Precondition:
 // f.mu is held.
 func (f *flow) bindTransport(addr netip.AddrPort) ntstatus.Status {
-	if err := f.transport.Bind(addr); err != nil {
+	var t interface {
+		Bind(netip.AddrPort) error
+		LocalAddr() netip.AddrPort
+	} = f.transport
+	if f.datagram != nil {
+		t = f.datagram
+	}
+	if err := t.Bind(addr); err != nil {
 		return statusOf(err, binding)
 	}
 	f.local = addr
-	if bound := f.transport.LocalAddr(); bound.Port() != 0 {
+	if bound := t.LocalAddr(); bound.Port() != 0 {
 		f.local = netip.AddrPortFrom(addr.Addr(), bound.Port())
 	}
 	return ntstatus.Success
@@ -167,8 +174,11 @@ func (f *flow) renew() ntstatus.Status {
 // newTransport makes a transport with the socket's options; a basic socket has
 // none. Precondition: f.mu is held.
 func (f *flow) newTransport() ntstatus.Status {
-	if f.category.flag == FlagBasicSocket {
+	switch f.category.flag {
+	case FlagBasicSocket:
 		return ntstatus.Success
+	case FlagDatagramSocket:
+		return f.newDatagramTransport()
 	}
 	t, err := f.client.provider.newTransport(f.family == AF_INET6)
 	if err != nil {

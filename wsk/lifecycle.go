@@ -54,6 +54,10 @@ const (
 	fnControl                   // ControlSocket: everything else
 	fnEvents                    // ControlSocket: SO_WSK_EVENT_CALLBACK
 	fnQueryBacklog              // ControlSocket: the ioctls about backlogs
+	fnSendTo                    // SendTo and SendMessages
+	fnReceiveFrom               //
+	fnFixAddress                // ControlSocket: the ioctls that fix a peer
+	fnEventsDatagram            // ControlSocket: SO_WSK_EVENT_CALLBACK of datagram sockets
 	fnClose                     //
 	numFunctions
 )
@@ -160,6 +164,22 @@ var stateTable = [numFunctions][numStates]cell{
 		RecvClosed: to(RecvClosed), BothClosing: to(BothClosing), Disconnected: to(Disconnected),
 		Aborted: last(), Dead: dead(), Closing: dead(), Closed: dead(),
 	},
+	fnSendTo: {
+		Bound: to(Bound),
+		Dead:  dead(), Closing: dead(), Closed: dead(),
+	},
+	fnReceiveFrom: {
+		Bound: to(Bound),
+		Dead:  dead(), Closing: dead(), Closed: dead(),
+	},
+	fnFixAddress: {
+		Bound: to(Bound),
+		Dead:  dead(), Closing: dead(), Closed: dead(),
+	},
+	fnEventsDatagram: {
+		Bound: to(Bound),
+		Dead:  dead(), Closing: dead(), Closed: dead(),
+	},
 	fnClose: {
 		Init: to(Closing), Bound: to(Closing), Connecting: to(Closing), Connected: to(Closing),
 		SendClosing: to(Closing), SendClosed: to(Closing), RecvClosed: to(Closing),
@@ -219,13 +239,15 @@ func after(s State, h happening) State {
 type kind uint8
 
 const (
-	kindAtOnce     kind = iota // done before the call returned; only its completion is due
-	kindReceive                //
-	kindSend                   //
-	kindDisconnect             // graceful
-	kindConnect                //
-	kindAccept                 //
-	kindClose                  //
+	kindAtOnce      kind = iota // done before the call returned; only its completion is due
+	kindReceive                 //
+	kindSend                    //
+	kindDisconnect              // graceful
+	kindConnect                 //
+	kindAccept                  //
+	kindSendTo                  // SendTo and SendMessages
+	kindReceiveFrom             //
+	kindClose                   //
 	numKinds
 )
 
@@ -245,30 +267,35 @@ const (
 const theLatched = ntstatus.Success
 
 // fateTable is the table end x kind: what a pended operation completes with. There
-// is no connect pended when an own abort can happen, no accept when a connection can
-// break or be aborted, and close cannot be ended.
+// is no connect pended when an own abort can happen, nothing but connections can break
+// or be aborted, and close cannot be ended.
 var fateTable = [numEnds][numKinds]ntstatus.Status{
 	endBroken: {
 		kindReceive: theLatched, kindSend: theLatched,
 		kindDisconnect: theLatched, kindConnect: theLatched, kindAccept: theLatched,
+		kindSendTo: theLatched, kindReceiveFrom: theLatched,
 	},
 	endAborted: {
 		kindReceive: ntstatus.ConnectionAborted, kindSend: ntstatus.Cancelled,
 		kindDisconnect: ntstatus.ConnectionAborted, kindConnect: ntstatus.ConnectionAborted,
 		kindAccept: ntstatus.ConnectionAborted,
+		kindSendTo: ntstatus.ConnectionAborted, kindReceiveFrom: ntstatus.ConnectionAborted,
 	},
 	endClosed: {
 		kindReceive: ntstatus.Cancelled, kindSend: ntstatus.Cancelled,
 		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled, kindAccept: ntstatus.Cancelled,
+		kindSendTo: ntstatus.Cancelled, kindReceiveFrom: ntstatus.Cancelled,
 	},
 	endCancelled: {
 		kindReceive: ntstatus.Cancelled, kindSend: ntstatus.Cancelled,
 		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled, kindAccept: ntstatus.Cancelled,
+		kindSendTo: ntstatus.Cancelled, kindReceiveFrom: ntstatus.Cancelled,
 	},
 	endWithdrawn: {
 		kindReceive: ntstatus.FileForcedClosed, kindSend: ntstatus.FileForcedClosed,
 		kindDisconnect: ntstatus.FileForcedClosed, kindConnect: ntstatus.FileForcedClosed,
 		kindAccept: ntstatus.FileForcedClosed,
+		kindSendTo: ntstatus.FileForcedClosed, kindReceiveFrom: ntstatus.FileForcedClosed,
 	},
 }
 
@@ -306,7 +333,8 @@ func (fn function) String() string {
 		"Bind", "Bind(listening)", "Listen", "Accept", "InspectComplete", "Connect", "Send", "Receive", "Disconnect", "Disconnect(Abortive)",
 		"GetLocalAddress", "GetRemoteAddress", "ControlSocket(before Bind)",
 		"ControlSocket(before Connect)", "ControlSocket", "ControlSocket(events)",
-		"ControlSocket(backlog)", "CloseSocket",
+		"ControlSocket(backlog)", "SendTo", "ReceiveFrom", "ControlSocket(fixed address)",
+		"ControlSocket(datagram events)", "CloseSocket",
 	}
 	return names[fn]
 }

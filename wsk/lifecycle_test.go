@@ -36,6 +36,10 @@ var wantAnswers = map[wsk.Function]string{
 	wsk.FnControl:          "+++++++++++fff",
 	wsk.FnEvents:           "iii++++++++fff",
 	wsk.FnQueryBacklog:     "iii++++++lifff",
+	wsk.FnSendTo:           "i+iiiiiiiiifff",
+	wsk.FnReceiveFrom:      "i+iiiiiiiiifff",
+	wsk.FnFixAddress:       "i+iiiiiiiiifff",
+	wsk.FnEventsDatagram:   "i+iiiiiiiiifff",
 	wsk.FnClose:            "++++++++++++ff",
 }
 
@@ -64,6 +68,10 @@ func TestEverySocketCell(t *testing.T) {
 				bubble(t, func(t *testing.T, r *rig) {
 					if ofListening(fn) {
 						r.walkListening(fn, state)
+						return
+					}
+					if ofDatagrams(fn) {
+						r.walkDatagram(fn, state)
 						return
 					}
 					s, release := r.in(state)
@@ -121,7 +129,7 @@ func hasFunction(s socket, fn wsk.Function) bool {
 	if _, stream := s.(*wsk.StreamSocket); !stream && (fn == wsk.FnListen || fn == wsk.FnAccept) {
 		return false
 	}
-	return !ofListening(fn)
+	return !ofListening(fn) && !ofDatagrams(fn)
 }
 
 // callIn calls fn with arguments that are right for a socket of the family.
@@ -177,6 +185,70 @@ func callIn(s socket, fn wsk.Function, family uint16, q *request) ntstatus.Statu
 // ofListening reports whether only listening sockets have the function, or that
 // variant of it.
 func ofListening(fn wsk.Function) bool { return fn == wsk.FnBindListen || fn == wsk.FnInspectComplete }
+
+// ofDatagrams reports whether only datagram sockets have the function.
+func ofDatagrams(fn wsk.Function) bool {
+	return fn == wsk.FnSendTo || fn == wsk.FnReceiveFrom || fn == wsk.FnFixAddress || fn == wsk.FnEventsDatagram
+}
+
+// walkDatagram walks a cell of such a function. A datagram socket does not get into
+// most states; there the table must refuse.
+func (r *rig) walkDatagram(fn wsk.Function, state wsk.State) {
+	t := r.t
+	s := r.datagram(wsk.AF_INET, &wsk.ClientDatagramDispatch{ReceiveFromEvent: func(any, uint32, *wsk.DatagramIndication) ntstatus.Status {
+		return ntstatus.Success
+	}})
+	release := func() {}
+	q := newRequest()
+	switch state {
+	case wsk.Init:
+	case wsk.Dead:
+		r.p.Stop()
+	case wsk.Bound, wsk.Closing, wsk.Closed:
+		q.pends(t, s.Bind(&wildcard, 0, q.IRP)).ends(t, ntstatus.Success, 0)
+	default:
+		if !wsk.Refuses(fn, state) {
+			t.Error("the table allows what cannot be")
+		}
+		r.close(s)
+		return
+	}
+	buf := make([]byte, 8)
+	if state == wsk.Closing {
+		held := make(chan struct{})
+		first, last := newRequest(), newRequest()
+		first.then = func() { <-held }
+		first.pends(t, s.ReceiveFrom(wsk.NewBuf(buf), 0, nil, nil, nil, nil, first.IRP)).open(t)
+		last.pends(t, s.CloseSocket(last.IRP)).open(t)
+		release = func() { close(held) }
+	}
+	if state == wsk.Closed {
+		r.close(s)
+	}
+	if got := s.StateOf(); got != state {
+		t.Fatalf("set up in %v, want %v", got, state)
+	}
+	q = newRequest()
+	var got ntstatus.Status
+	switch fn {
+	case wsk.FnSendTo:
+		got = s.SendTo(wsk.NewBuf(buf), 0, &server4, nil, q.IRP)
+	case wsk.FnReceiveFrom:
+		got = s.ReceiveFrom(wsk.NewBuf(buf), 0, nil, nil, nil, nil, q.IRP)
+	case wsk.FnFixAddress:
+		got = s.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_SET_REMOTE_ADDRESS, 0, server4.Bytes(), nil, nil, q.IRP)
+	default:
+		got = switchEvents(s, wsk.EventReceiveFrom, q.IRP)
+	}
+	checkCell(t, q, got, wantAnswers[fn][state])
+	if got := s.StateOf(); got != state {
+		t.Errorf("in state %v afterwards, want %v", got, state)
+	}
+	release()
+	if state < wsk.Closing {
+		r.close(s)
+	}
+}
 
 // walkListening walks a cell of such a function. A listening socket does not get
 // into most states; there the table must refuse.
@@ -383,6 +455,26 @@ func TestEveryFate(t *testing.T) {
 		})
 		if e == wsk.EndAborted {
 			continue
+		}
+		if e != wsk.EndBroken {
+			t.Run(fmt.Sprintf("end %d/datagrams", e), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					s, box := r.post(nil)
+					box.Refuse(syscall.EAGAIN)
+					send, receive := newRequest(), newRequest()
+					send.pends(t, s.SendTo(wsk.NewBuf([]byte("x")), 0, &server4, nil, send.IRP))
+					receive.pends(t, s.ReceiveFrom(wsk.NewBuf(make([]byte, 1)), 0, nil, nil, nil, nil, receive.IRP)).open(t)
+					r.bring(s, e, send, receive)
+					send.ends(t, want.connect, 0)
+					receive.ends(t, want.connect, 0)
+					if e != wsk.EndClosed {
+						r.close(s)
+					}
+					if _, _, closed := box.Told(); !closed {
+						t.Error("the transport was not closed")
+					}
+				})
+			})
 		}
 		if e != wsk.EndBroken { // what does not carry data cannot break
 			t.Run(fmt.Sprintf("end %d/accept", e), func(t *testing.T) {

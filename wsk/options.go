@@ -40,6 +40,12 @@ type options struct {
 	segment       int // bytes; 0: the transport's
 	receiveBuffer int // bytes; 0: the transport's
 	sendBuffer    int // bytes; 0: the transport's
+
+	// Of datagram sockets: may send broadcasts, and what control messages come with
+	// received datagrams, for IPv4 and IPv6.
+	broadcast               bool
+	packetInfo, packetInfo6 bool
+	hopLimit, hopLimit6     bool
 }
 
 // defaultOptions are what Windows documents.
@@ -86,6 +92,7 @@ type option struct {
 	min, max    uint32   // of a value that is set, unless boolean
 	setIn       function // the row of the state table that says when it may be set
 	v6          bool     // only on AF_INET6 sockets
+	dgram       bool     // only on datagram sockets
 	tcp         bool     // only on sockets of TCP
 	active      bool     // not on sockets that only listen
 
@@ -93,8 +100,11 @@ type option struct {
 	// transport. A nil set makes the option read-only.
 	set   func(*options, uint32)
 	apply func(options, Transport) error
+	// adjust tells a transport of either kind, datagrams one for datagrams.
+	adjust    func(options, adjustable) error
+	datagrams func(options, Datagram) error
 	// get returns the value; t may be nil.
-	get func(o options, t Transport) (uint32, error)
+	get func(o options, t adjustable) (uint32, error)
 }
 
 func b2u(b bool) uint32 {
@@ -105,7 +115,7 @@ func b2u(b bool) uint32 {
 }
 
 // ask returns the socket's own value, or else the transport's.
-func ask(own int, t Transport, get func(Transport) (int, error)) (uint32, error) {
+func ask(own int, t adjustable, get func(adjustable) (int, error)) (uint32, error) {
 	if own != 0 {
 		return uint32(own), nil
 	}
@@ -121,69 +131,97 @@ var optionTable = [...]option{
 	{
 		level: IPPROTO_TCP, tcp: true, code: TCP_FASTOPEN, name: "TCP_FASTOPEN", boolean: true, active: true, setIn: fnSetBeforeConnect,
 		set: func(o *options, v uint32) { o.fastOpen = v != 0 },
-		get: func(o options, _ Transport) (uint32, error) { return b2u(o.fastOpen), nil },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.fastOpen), nil },
 	},
 	{
 		level: IPPROTO_TCP, tcp: true, code: TCP_NODELAY, name: "TCP_NODELAY", boolean: true, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.noDelay = v != 0 },
 		apply: func(o options, t Transport) error { return t.SetNoDelay(o.noDelay) },
-		get:   func(o options, _ Transport) (uint32, error) { return b2u(o.noDelay), nil },
+		get:   func(o options, _ adjustable) (uint32, error) { return b2u(o.noDelay), nil },
 	},
 	{
 		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPIDLE, name: "TCP_KEEPIDLE", min: 1, max: maxSeconds, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepIdle = int(v) },
 		apply: options.applyKeepAlive,
-		get:   func(o options, _ Transport) (uint32, error) { return uint32(o.keepIdle), nil },
+		get:   func(o options, _ adjustable) (uint32, error) { return uint32(o.keepIdle), nil },
 	},
 	{
 		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPINTVL, name: "TCP_KEEPINTVL", min: 1, max: maxSeconds, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepInterval = int(v) },
 		apply: options.applyKeepAlive,
-		get:   func(o options, _ Transport) (uint32, error) { return uint32(o.keepInterval), nil },
+		get:   func(o options, _ adjustable) (uint32, error) { return uint32(o.keepInterval), nil },
 	},
 	{
 		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPCNT, name: "TCP_KEEPCNT", min: 1, max: maxKeepCount, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepCount = int(v) },
 		apply: options.applyKeepAlive,
-		get:   func(o options, _ Transport) (uint32, error) { return uint32(o.keepCount), nil },
+		get:   func(o options, _ adjustable) (uint32, error) { return uint32(o.keepCount), nil },
 	},
 	{
 		level: IPPROTO_TCP, tcp: true, code: TCP_MAXSEG, name: "TCP_MAXSEG", min: 1, max: maxSegment, setIn: fnSetBeforeConnect,
 		set:   func(o *options, v uint32) { o.segment = int(v) },
 		apply: func(o options, t Transport) error { return t.SetMaxSegment(o.segment) },
-		get:   func(o options, t Transport) (uint32, error) { return ask(o.segment, t, Transport.MaxSegment) },
+		get: func(o options, t adjustable) (uint32, error) {
+			return ask(o.segment, t, func(a adjustable) (int, error) { return a.(Transport).MaxSegment() })
+		},
 	},
 	{
 		level: SOL_SOCKET, tcp: true, code: SO_KEEPALIVE, name: "SO_KEEPALIVE", boolean: true, setIn: fnControl,
 		set:   func(o *options, v uint32) { o.keepAlive = v != 0 },
 		apply: options.applyKeepAlive,
-		get:   func(o options, _ Transport) (uint32, error) { return b2u(o.keepAlive), nil },
+		get:   func(o options, _ adjustable) (uint32, error) { return b2u(o.keepAlive), nil },
 	},
 	{
 		level: SOL_SOCKET, code: SO_RCVBUF, name: "SO_RCVBUF", min: 1, max: maxBuffer, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.receiveBuffer = int(v) },
-		apply: func(o options, t Transport) error { return t.SetReceiveBuffer(o.receiveBuffer) },
-		get: func(o options, t Transport) (uint32, error) {
-			return ask(o.receiveBuffer, t, Transport.ReceiveBuffer)
+		set:    func(o *options, v uint32) { o.receiveBuffer = int(v) },
+		adjust: func(o options, t adjustable) error { return t.SetReceiveBuffer(o.receiveBuffer) },
+		get: func(o options, t adjustable) (uint32, error) {
+			return ask(o.receiveBuffer, t, adjustable.ReceiveBuffer)
 		},
 	},
 	{
 		level: SOL_SOCKET, code: SO_SNDBUF, name: "SO_SNDBUF", min: 1, max: maxBuffer, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.sendBuffer = int(v) },
-		apply: func(o options, t Transport) error { return t.SetSendBuffer(o.sendBuffer) },
-		get: func(o options, t Transport) (uint32, error) {
-			return ask(o.sendBuffer, t, Transport.SendBuffer)
+		set:    func(o *options, v uint32) { o.sendBuffer = int(v) },
+		adjust: func(o options, t adjustable) error { return t.SetSendBuffer(o.sendBuffer) },
+		get: func(o options, t adjustable) (uint32, error) {
+			return ask(o.sendBuffer, t, adjustable.SendBuffer)
 		},
 	},
 	{
 		level: SOL_SOCKET, code: SO_TYPE, name: "SO_TYPE",
-		get: func(o options, _ Transport) (uint32, error) { return uint32(o.socketType), nil },
+		get: func(o options, _ adjustable) (uint32, error) { return uint32(o.socketType), nil },
+	},
+	{
+		level: SOL_SOCKET, code: SO_BROADCAST, name: "SO_BROADCAST", boolean: true, dgram: true, setIn: fnControl,
+		set:       func(o *options, v uint32) { o.broadcast = v != 0 },
+		datagrams: func(o options, d Datagram) error { return d.SetBroadcast(o.broadcast) },
+		get:       func(o options, _ adjustable) (uint32, error) { return b2u(o.broadcast), nil },
+	},
+	{
+		level: IPPROTO_IP, code: IP_PKTINFO, name: "IP_PKTINFO", boolean: true, dgram: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.packetInfo = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.packetInfo), nil },
+	},
+	{
+		level: IPPROTO_IP, code: IP_HOPLIMIT, name: "IP_HOPLIMIT", boolean: true, dgram: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.hopLimit = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.hopLimit), nil },
+	},
+	{
+		level: IPPROTO_IPV6, code: IPV6_PKTINFO, name: "IPV6_PKTINFO", boolean: true, dgram: true, v6: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.packetInfo6 = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.packetInfo6), nil },
+	},
+	{
+		level: IPPROTO_IPV6, code: IPV6_HOPLIMIT, name: "IPV6_HOPLIMIT", boolean: true, dgram: true, v6: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.hopLimit6 = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.hopLimit6), nil },
 	},
 	{
 		level: IPPROTO_IPV6, code: IPV6_V6ONLY, name: "IPV6_V6ONLY", boolean: true, setIn: fnSetBeforeBind, v6: true,
-		set:   func(o *options, v uint32) { o.v6Only = v != 0 },
-		apply: func(o options, t Transport) error { return t.SetV6Only(o.v6Only) },
-		get:   func(o options, _ Transport) (uint32, error) { return b2u(o.v6Only), nil },
+		set:    func(o *options, v uint32) { o.v6Only = v != 0 },
+		adjust: func(o options, t adjustable) error { return t.SetV6Only(o.v6Only) },
+		get:    func(o options, _ adjustable) (uint32, error) { return b2u(o.v6Only), nil },
 	},
 }
 
@@ -194,6 +232,9 @@ func (f *flow) findOption(level, code uint32) *option {
 		o := &optionTable[i]
 		if o.level != level || o.code != code {
 			continue
+		}
+		if o.dgram && f.category.flag != FlagDatagramSocket {
+			return nil
 		}
 		if o.v6 && f.family != AF_INET6 || o.tcp && f.options.socketType != SOCK_STREAM ||
 			o.active && f.category.flag == FlagListenSocket {
@@ -207,6 +248,10 @@ func (f *flow) findOption(level, code uint32) *option {
 // controlSocket is WskControlSocket.
 func (f *flow) controlSocket(what ControlType, code, level uint32, input, output []byte, returned *uint64, i *irp.IRP) ntstatus.Status {
 	if what == Ioctl {
+		if f != nil && f.category.flag == FlagDatagramSocket &&
+			(code == SIO_WSK_SET_REMOTE_ADDRESS || code == SIO_WSK_SET_SENDTO_ADDRESS) {
+			return f.setPeer(code, input, i)
+		}
 		return f.ioctl(code, output, returned, i)
 	}
 	if what == SetOption && level == SOL_SOCKET && code == SO_WSK_EVENT_CALLBACK && f.hasEvents() {
@@ -241,14 +286,39 @@ func (f *flow) setOption(opt *option, input []byte) ntstatus.Status {
 	}
 	changed := f.options
 	opt.set(&changed, value)
-	// A transport that was given up has no use for options.
-	if opt.apply != nil && f.transport != nil && f.state != Aborted {
-		if err := opt.apply(changed, f.transport); err != nil {
-			return statusOf(err, setting)
-		}
+	if err := f.tell(opt, changed); err != nil {
+		return statusOf(err, setting)
 	}
 	f.options = changed
 	return ntstatus.Success
+}
+
+// tell tells the transport, if there is one that has a use for options.
+// Precondition: f.mu is held.
+func (f *flow) tell(opt *option, o options) error {
+	t := f.adjustable()
+	switch {
+	case t == nil || f.state == Aborted:
+		return nil
+	case opt.adjust != nil:
+		return opt.adjust(o, t)
+	case opt.apply != nil:
+		return opt.apply(o, f.transport)
+	case opt.datagrams != nil:
+		return opt.datagrams(o, f.datagram)
+	}
+	return nil
+}
+
+// adjustable returns the transport, nil if there is none.
+func (f *flow) adjustable() adjustable {
+	switch {
+	case f.transport != nil:
+		return f.transport
+	case f.datagram != nil:
+		return f.datagram
+	}
+	return nil
 }
 
 // parse reads a value and checks its range.
@@ -272,7 +342,7 @@ func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 	if status, work := f.allow(fnControl); !work {
 		return status
 	}
-	value, err := opt.get(f.options, f.transport)
+	value, err := opt.get(f.options, f.adjustable())
 	if err != nil {
 		return statusOf(err, setting)
 	}

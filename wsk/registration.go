@@ -256,7 +256,7 @@ type Blockers struct {
 
 // SocketState tells about a socket.
 type SocketState struct {
-	Category      string // "basic", "listening", "connection" or "stream"
+	Category      string // "basic", "listening", "connection", "datagram" or "stream"
 	State         State
 	Local, Remote SockAddr
 	Pended        int // IRPs that have not completed

@@ -47,6 +47,7 @@ type rig struct {
 
 	mu    sync.Mutex
 	peers []*wsktest.Peer
+	boxes []*wsktest.Mailbox
 }
 
 // bubble runs f with a rig inside a synctest bubble and deregisters afterwards:
@@ -62,13 +63,19 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, p: wsk.NewProvider()}
-	err := r.p.Start(wsktest.Network(func(bool) (wsk.Transport, error) {
+	err := r.p.Start(wsktest.DatagramNetwork{Datagrams: func(bool) (wsk.Datagram, error) {
+		m := &wsktest.Mailbox{}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.boxes = append(r.boxes, m)
+		return m, nil
+	}, Network: func(bool) (wsk.Transport, error) {
 		p := wsktest.NewPeer()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.peers = append(r.peers, p)
 		return p.Transport, nil
-	}))
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +242,24 @@ func (r *rig) listening(dispatch *wsk.ClientListenDispatch) *wsk.ListenSocket {
 	q := newRequest()
 	q.pends(r.t, s.Bind(&server4, 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
 	return s
+}
+
+// datagram makes a datagram socket.
+func (r *rig) datagram(family uint16, dispatch *wsk.ClientDatagramDispatch) *wsk.DatagramSocket {
+	r.t.Helper()
+	q := newRequest()
+	q.pends(r.t, r.npi.Dispatch.Socket(r.npi.Client, family, wsk.SOCK_DGRAM, wsk.IPPROTO_UDP, wsk.FlagDatagramSocket, "context", dispatch, q.IRP))
+	q.ends(r.t, ntstatus.Success, 0)
+	return q.result.Object.(*wsk.DatagramSocket)
+}
+
+// post makes a bound datagram socket.
+func (r *rig) post(dispatch *wsk.ClientDatagramDispatch) (*wsk.DatagramSocket, *wsktest.Mailbox) {
+	r.t.Helper()
+	s := r.datagram(wsk.AF_INET, dispatch)
+	q := newRequest()
+	q.pends(r.t, s.Bind(&wildcard, 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
+	return s, r.boxes[len(r.boxes)-1]
 }
 
 // switchEvents enables or disables event callbacks.

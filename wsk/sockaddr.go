@@ -1,6 +1,7 @@
 package wsk
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strconv"
 )
@@ -72,4 +73,43 @@ func sockAddrOf(family uint16, ap netip.AddrPort) SockAddr {
 	s := SockAddrFrom(ap)
 	s.Family = family
 	return s
+}
+
+// The sizes of SOCKADDR_IN and SOCKADDR_IN6, in bytes.
+const (
+	sockAddrSize4 = 16
+	sockAddrSize6 = 28
+)
+
+// Bytes returns the address as SOCKADDR_IN, 16 bytes, or SOCKADDR_IN6, 28 bytes; nil
+// if the family is neither.
+func (s SockAddr) Bytes() []byte {
+	b := binary.LittleEndian.AppendUint16(nil, s.Family)
+	b = binary.BigEndian.AppendUint16(b, s.Port)
+	switch s.Family {
+	case AF_INET:
+		return append(append(b, s.Addr[:4]...), make([]byte, 8)...)
+	case AF_INET6:
+		b = append(append(b, 0, 0, 0, 0), s.Addr[:]...) // no flow information
+		return binary.LittleEndian.AppendUint32(b, s.ScopeID)
+	}
+	return nil
+}
+
+// parseSockAddr is the way back.
+func parseSockAddr(b []byte) (SockAddr, bool) {
+	if len(b) < sockAddrSize4 {
+		return SockAddr{}, false
+	}
+	s := SockAddr{Family: binary.LittleEndian.Uint16(b), Port: binary.BigEndian.Uint16(b[2:])}
+	switch {
+	case s.Family == AF_INET:
+		copy(s.Addr[:4], b[4:])
+	case s.Family == AF_INET6 && len(b) >= sockAddrSize6:
+		copy(s.Addr[:], b[8:])
+		s.ScopeID = binary.LittleEndian.Uint32(b[24:])
+	default:
+		return SockAddr{}, false
+	}
+	return s, true
 }

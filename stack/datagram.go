@@ -1,0 +1,201 @@
+package stack
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// Datagram is a UDP socket whose calls never block. All methods may be called from
+// any goroutine. Errors are syscall.Errno, EAGAIN for not now; net.ErrClosed after
+// Close, and once the stack is closed.
+type Datagram struct {
+	stack  *Stack
+	ep     tcpip.Endpoint
+	queue  waiter.Queue
+	entry  waiter.Entry
+	v6     bool
+	closed atomic.Bool
+	wake   atomic.Pointer[func()]
+}
+
+// NewDatagram makes a UDP socket: "udp4", or "udp", an IPv6 socket that speaks IPv4
+// too until SetV6Only. The error is syscall.EPROTONOSUPPORT for another network.
+func (s *Stack) NewDatagram(network string) (*Datagram, error) {
+	d := &Datagram{stack: s, v6: network == "udp"}
+	proto := header.IPv4ProtocolNumber
+	switch {
+	case d.v6:
+		proto = header.IPv6ProtocolNumber
+	case network != "udp4":
+		return nil, syscall.EPROTONOSUPPORT
+	}
+	if d.gone() {
+		return nil, net.ErrClosed
+	}
+	ep, err := s.ns.NewEndpoint(udp.ProtocolNumber, proto, &d.queue)
+	if err != nil {
+		return nil, toErrno(err)
+	}
+	d.ep = ep
+	options := ep.SocketOptions()
+	options.SetReceivePacketInfo(true) // IPv4 comes to IPv6 sockets as well
+	options.SetReceiveTTL(true)
+	if d.v6 {
+		options.SetIPv6ReceivePacketInfo(true)
+		options.SetReceiveHopLimit(true)
+	}
+	d.entry.Init(d, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventErr|waiter.EventHUp)
+	d.queue.EventRegister(&d.entry)
+	return d, nil
+}
+
+// gone reports whether nothing works any more.
+func (d *Datagram) gone() bool {
+	d.stack.mu.Lock()
+	defer d.stack.mu.Unlock()
+	return d.stack.closed || d.closed.Load()
+}
+
+// NotifyEvent implements waiter.EventListener.
+func (d *Datagram) NotifyEvent(waiter.EventMask) {
+	if f := d.wake.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// SetWake sets the function that is called when the socket may be readable or
+// writable; see Endpoint.SetWake.
+func (d *Datagram) SetWake(f func()) { d.wake.Store(&f) }
+
+// Bind fixes the local port, an ephemeral one if it is 0, and the address unless it
+// is unspecified.
+func (d *Datagram) Bind(local netip.AddrPort) error {
+	if d.gone() {
+		return net.ErrClosed
+	}
+	return asError(d.ep.Bind(full(local)))
+}
+
+func asError(err tcpip.Error) error {
+	if err == nil {
+		return nil
+	}
+	return toErrno(err)
+}
+
+// LocalAddr is the address that the socket is bound to; the port is 0 before Bind.
+func (d *Datagram) LocalAddr() netip.AddrPort {
+	wildcard := netip.IPv4Unspecified()
+	if d.v6 {
+		wildcard = netip.IPv6Unspecified()
+	}
+	got, err := d.ep.GetLocalAddress()
+	if err != nil {
+		return netip.AddrPortFrom(wildcard, 0)
+	}
+	return netip.AddrPortFrom(fromTCPIP(got.Addr, wildcard), got.Port)
+}
+
+// Send sends one datagram. hopLimit 0 is the stack's own. Errors: EMSGSIZE, EACCES
+// for a broadcast without SetBroadcast, ENETUNREACH, EHOSTUNREACH.
+func (d *Datagram) Send(src [][]byte, to netip.AddrPort, hopLimit uint8) error {
+	if d.gone() {
+		return net.ErrClosed
+	}
+	address := full(to)
+	opts := tcpip.WriteOptions{To: &address, Atomic: true}
+	if hopLimit != 0 {
+		c := &opts.ControlMessages
+		c.HasTTL, c.TTL = to.Addr().Unmap().Is4(), hopLimit
+		c.HasHopLimit, c.HopLimit = !c.HasTTL, hopLimit
+	}
+	v := &vector{left: slices.Clone(src)}
+	_, err := d.ep.Write(v, opts)
+	return asError(err)
+}
+
+// Received tells about a datagram.
+type Received struct {
+	Bytes    int            // stored
+	Total    int            // of the datagram; what was not stored is lost
+	From     netip.AddrPort // the sender
+	To       netip.Addr     // the address that it was sent to
+	HopLimit uint8          // of its IP header
+}
+
+// Receive takes one datagram; what dst does not hold is lost.
+func (d *Datagram) Receive(dst [][]byte) (Received, error) {
+	if d.gone() {
+		return Received{}, net.ErrClosed
+	}
+	v := &vector{left: slices.Clone(dst)}
+	got, err := d.ep.Read(v, tcpip.ReadOptions{NeedRemoteAddr: true})
+	if err != nil {
+		return Received{}, toErrno(err)
+	}
+	c := got.ControlMessages
+	r := Received{
+		Bytes: got.Count, Total: got.Total,
+		From:     netip.AddrPortFrom(fromTCPIP(got.RemoteAddr.Addr, netip.Addr{}), got.RemoteAddr.Port),
+		HopLimit: max(c.TTL, c.HopLimit),
+	}
+	if c.HasIPv6PacketInfo {
+		r.To = fromTCPIP(c.IPv6PacketInfo.Addr, netip.Addr{})
+	} else {
+		r.To = fromTCPIP(c.PacketInfo.DestinationAddr, netip.Addr{})
+	}
+	return r, nil
+}
+
+// SetV6Only says whether an IPv6 socket speaks IPv6 alone; before Bind.
+func (d *Datagram) SetV6Only(on bool) error {
+	d.ep.SocketOptions().SetV6Only(on)
+	return nil
+}
+
+// SetBroadcast allows to send to broadcast addresses.
+func (d *Datagram) SetBroadcast(on bool) error {
+	d.ep.SocketOptions().SetBroadcast(on)
+	return nil
+}
+
+// SetReceiveBuffer sets the size of the receive buffer in bytes, within netstack's
+// bounds.
+func (d *Datagram) SetReceiveBuffer(bytes int) error {
+	d.ep.SocketOptions().SetReceiveBufferSize(int64(bytes), true)
+	return nil
+}
+
+// ReceiveBuffer is the size of the receive buffer in bytes.
+func (d *Datagram) ReceiveBuffer() (int, error) {
+	return int(d.ep.SocketOptions().GetReceiveBufferSize()), nil
+}
+
+// SetSendBuffer sets the size of the send buffer in bytes, within netstack's bounds.
+func (d *Datagram) SetSendBuffer(bytes int) error {
+	d.ep.SocketOptions().SetSendBufferSize(int64(bytes), true)
+	return nil
+}
+
+// SendBuffer is the size of the send buffer in bytes.
+func (d *Datagram) SendBuffer() (int, error) {
+	return int(d.ep.SocketOptions().GetSendBufferSize()), nil
+}
+
+// Close closes the socket; what it has not received is lost.
+func (d *Datagram) Close() error {
+	if d.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	d.queue.EventUnregister(&d.entry)
+	d.ep.Close()
+	return nil
+}
