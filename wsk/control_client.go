@@ -5,9 +5,9 @@ import (
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
 
-// ControlClient controls a registration (WskControlClient). It does not block and,
-// for the codes below, takes no IRP: with one it completes the IRP with the status
-// that it returns. outputSizeReturned may be nil.
+// ControlClient controls a registration (WskControlClient). It does not block. All
+// codes but TransportListChange take no IRP: with one it completes the IRP with
+// STATUS_INVALID_PARAMETER. outputSizeReturned may be nil but for TransportListQuery.
 //
 // SetStaticEventCallbacks takes the Bytes of an EventCallbackControl whose mask may
 // mix the events of all categories: every socket made from then on has those of its
@@ -15,41 +15,54 @@ import (
 // good. It answers STATUS_SUCCESS, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED
 // for another NpiID, or STATUS_INVALID_DEVICE_STATE once there was a socket.
 //
+// TransportListQuery fills output with the Bytes of a TransportEntry for each kind of
+// socket, 28 bytes each, and *outputSizeReturned with their size; an output that is
+// too small gets STATUS_BUFFER_OVERFLOW and the size that is needed.
+// TransportListChange needs an IRP, and no outputSizeReturned: it pends until the list
+// changes, which happens when the provider is stopped; Deregister cancels it.
+//
 // TDIDeviceNameMapping and TDIBehavior answer STATUS_SUCCESS and change nothing, as
 // there is no TDI here. Security descriptors (CacheSD, ReleaseSD) have no meaning
-// here, and transport lists are not supported: these and unknown codes answer
-// STATUS_NOT_SUPPORTED. It answers STATUS_INVALID_PARAMETER for a nil or foreign
+// here: these and unknown codes answer STATUS_NOT_SUPPORTED. It answers STATUS_INVALID_PARAMETER for a nil or foreign
 // client, and STATUS_DEVICE_NOT_READY after Stop or Deregister.
 func (d *ProviderDispatch) ControlClient(client *Client, controlCode uint32, input, output []byte,
 	outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {
+	if controlCode == TransportListChange {
+		return d.lookup(client, i, client.transportListChange)
+	}
+	var size uint64
 	status := d.begin(client)
 	if status == ntstatus.Success {
 		defer client.end()
-		status = client.control(controlCode, input, i != nil)
+		status, size = client.control(controlCode, input, output, outputSizeReturned != nil && i == nil, i != nil)
 	}
 	if i != nil {
 		return refuseIRP(i, status)
 	}
 	if outputSizeReturned != nil {
-		*outputSizeReturned = 0
+		*outputSizeReturned = size
 	}
 	return status
 }
 
 // control does what a code asks for.
-func (c *Client) control(code uint32, input []byte, withIRP bool) ntstatus.Status {
+func (c *Client) control(code uint32, input, output []byte, sized, withIRP bool) (ntstatus.Status, uint64) {
 	switch code {
-	case SetStaticEventCallbacks, TDIDeviceNameMapping, TDIBehavior:
+	case TransportListQuery, SetStaticEventCallbacks, TDIDeviceNameMapping, TDIBehavior:
 	default:
-		return ntstatus.NotSupported
+		return ntstatus.NotSupported, 0
 	}
-	if withIRP {
-		return ntstatus.InvalidParameter // these are synchronous
+	switch {
+	case withIRP: // these are synchronous
+		return ntstatus.InvalidParameter, 0
+	case code == SetStaticEventCallbacks:
+		return c.setStatic(input), 0
+	case code == TransportListQuery && !sized:
+		return ntstatus.InvalidParameter, 0
+	case code == TransportListQuery:
+		return c.provider.transportList(output)
 	}
-	if code == SetStaticEventCallbacks {
-		return c.setStatic(input)
-	}
-	return ntstatus.Success
+	return ntstatus.Success, 0
 }
 
 // setStatic turns callbacks on for all sockets to come.

@@ -17,6 +17,9 @@
 // stands for each category's dispatch table, and numbers (families, options,
 // flags, statuses) are Windows' own.
 //
+// Names are resolved by a Resolver that the provider was given, each query on a
+// goroutine of its own, which ends with the query's IRP.
+//
 // No call blocks, except CaptureProviderNPI with a wait and Deregister, which say
 // so: this is what IRQL <= DISPATCH_LEVEL means here. A call takes the socket's
 // lock for as long as it takes to move bytes between memory, and never waits for

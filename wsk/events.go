@@ -15,6 +15,14 @@ type GUID struct {
 	Data4        [8]byte
 }
 
+// append appends the GUID in its binary form.
+func (g GUID) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, g.Data1)
+	b = binary.LittleEndian.AppendUint16(b, g.Data2)
+	b = binary.LittleEndian.AppendUint16(b, g.Data3)
+	return append(b, g.Data4[:]...)
+}
+
 // NPI_WSK_INTERFACE_ID identifies the event callbacks of the interface itself.
 func NPI_WSK_INTERFACE_ID() GUID {
 	return GUID{0x2227E803, 0x8D8B, 0x11D4, [8]byte{0xAB, 0xAD, 0x00, 0x90, 0x27, 0x71, 0x9E, 0x09}}
@@ -32,11 +40,7 @@ const eventCallbackControlSize = 20 // bytes
 
 // Bytes returns c in its binary form, 20 bytes, little-endian.
 func (c EventCallbackControl) Bytes() []byte {
-	b := make([]byte, 0, eventCallbackControlSize)
-	b = binary.LittleEndian.AppendUint32(b, c.NpiID.Data1)
-	b = binary.LittleEndian.AppendUint16(b, c.NpiID.Data2)
-	b = binary.LittleEndian.AppendUint16(b, c.NpiID.Data3)
-	b = append(b, c.NpiID.Data4[:]...)
+	b := c.NpiID.append(make([]byte, 0, eventCallbackControlSize))
 	return binary.LittleEndian.AppendUint32(b, c.EventMask)
 }
 

@@ -20,11 +20,12 @@ func MakeVersion(major, minor uint8) uint16 { return uint16(major)<<8 | uint16(m
 type Provider struct {
 	// mu guards all below and the fields of every Client that say so. It is a leaf:
 	// taken under a socket's lock, and nothing is called with it held.
-	mu      sync.Mutex
-	network Network
-	stopped bool
-	changed chan struct{} // closed, and made anew, when network or stopped changes
-	clients map[*Client]struct{}
+	mu       sync.Mutex
+	network  Network
+	stopped  bool
+	resolver Resolver
+	changed  chan struct{} // closed, and made anew, when network or stopped changes
+	clients  map[*Client]struct{}
 }
 
 // NewProvider returns a provider that is not ready: captures wait until Start.
