@@ -95,7 +95,7 @@ func (d *ProviderDispatch) create(client *Client, i *irp.IRP,
 	}
 	f.enableStatic()
 	status = start(f)
-	if status != ntstatus.Pending {
+	if !status.Success() {
 		f.disown()
 	}
 	return status

@@ -30,7 +30,8 @@
 // socket's with nothing of the caller's below it, and PendingReturned is true. Or
 // it answers a failure: then the IRP has been completed with that status before
 // the call returned, and PendingReturned is false. A call that could have
-// succeeded at once pends all the same. The one exception is a call whose IRP is
+// succeeded at once pends all the same, unless Provider.SetCompletionMode says
+// otherwise. The one exception is a call whose IRP is
 // nil, or not idle: it answers STATUS_INVALID_PARAMETER and touches nothing, since
 // there is no IRP of its own to complete. An IRP that was cancelled before the
 // call completes with STATUS_CANCELLED.

@@ -96,8 +96,9 @@ func (o *op) cancel() {
 // call is the frame of every call that takes an IRP. body runs under f.mu, if
 // the socket is alive enough for fn, and answers STATUS_PENDING if it queued o,
 // STATUS_SUCCESS if the work is done, or what it failed with. A success pends all
-// the same: its routine runs on the worker, never on the caller's stack. A failure
-// completes the IRP before call returns, with no lock held.
+// the same, unless the completion mode says otherwise: its routine runs on the
+// worker, never on the caller's stack. A failure completes the IRP before call
+// returns, with no lock held.
 func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) ntstatus.Status {
 	o := &op{flow: f}
 	req, status := irp.Submit(i, o.cancel)
@@ -113,7 +114,11 @@ func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) n
 	if status == ntstatus.Pending {
 		return status
 	}
-	req.Complete(irp.StatusBlock{Status: status})
+	if status != ntstatus.Success {
+		o.result = irp.StatusBlock{Status: status, Information: o.result.Information}
+	}
+	req.Complete(o.result)
+	o.announce()
 	f.leave()
 	return status
 }
@@ -131,7 +136,19 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 	}
 	status := body(o)
 	if status != ntstatus.Success && status != ntstatus.Pending {
+		o.result.Information = 0 // of what never began
 		return status
+	}
+	if fn != fnClose && f.client.provider.inline() {
+		if status == ntstatus.Success {
+			f.resumeAfter(o)
+			f.kick()
+			return status
+		}
+		if f.tryInline(o) {
+			f.kick()
+			return o.result.Status
+		}
 	}
 	o.req.MarkPending()
 	f.pended.Add(1)
@@ -279,16 +296,29 @@ func (f *flow) work() {
 func (f *flow) complete(o *op) {
 	o.req.Complete(o.result)
 	f.pended.Add(-1)
-	if o.accept != nil && o.accept.socket != nil {
-		o.accept.socket.kick() // its static callbacks, now that the client knows it
-	}
+	o.announce()
 	if o.final {
 		f.client.socketGone(f)
 	}
 }
 
-// step moves what can be moved. Precondition: f.mu is held.
+// announce lets an accepted socket call its static callbacks, now that the client
+// knows it.
+func (o *op) announce() {
+	if o.accept != nil && o.accept.socket != nil {
+		o.accept.socket.kick()
+	}
+}
+
+// step is the worker's: it moves what can be moved, and closes. Precondition: f.mu
+// is held.
 func (f *flow) step() {
+	f.move()
+	f.stepClose()
+}
+
+// move moves what can be moved. Precondition: f.mu is held, and no callback runs.
+func (f *flow) move() {
 	f.takeCancels()
 	if f.connect != nil {
 		f.stepConnect()
@@ -305,7 +335,6 @@ func (f *flow) step() {
 	if f.state.carries() {
 		f.stepSend()
 	}
-	f.stepClose()
 }
 
 // takeCancels ends the operations whose IRP was cancelled. Precondition: f.mu is

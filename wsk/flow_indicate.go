@@ -188,6 +188,13 @@ func (f *flow) resume(finished []*op) {
 	}
 }
 
+// resumeAfter is resume for a Receive that is done before its call returns.
+func (f *flow) resumeAfter(o *op) {
+	if f.events.running == 0 {
+		f.resume([]*op{o})
+	}
+}
+
 // retain counts an indication as the client's. Precondition: f.mu is held.
 func (f *flow) retain(ind *DataIndication, size int) {
 	if f.in.retained == nil {

@@ -2,8 +2,10 @@ package wsk
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
@@ -18,12 +20,15 @@ func MakeVersion(major, minor uint8) uint16 { return uint16(major)<<8 | uint16(m
 // one Network. The zero value is a provider that is not ready yet. All methods
 // are safe for concurrent use.
 type Provider struct {
+	mode atomic.Uint32 // the CompletionMode
+
 	// mu guards all below and the fields of every Client that say so. It is a leaf:
 	// taken under a socket's lock, and nothing is called with it held.
 	mu       sync.Mutex
 	network  Network
 	stopped  bool
 	resolver Resolver
+	random   *rand.Rand    // of CompleteRandom
 	changed  chan struct{} // closed, and made anew, when network or stopped changes
 	clients  map[*Client]struct{}
 }

@@ -61,10 +61,19 @@ func (c *counted) check(t *testing.T, returned ntstatus.Status) {
 // IRP completes exactly once and nothing is left.
 func TestStress(t *testing.T) {
 	covers.IDs(t, "P1")
+	for name, mode := range map[string]wsk.CompletionMode{
+		"later": wsk.CompleteLater, "inline": wsk.CompleteInline, "random": wsk.CompleteRandom,
+	} {
+		t.Run(name, func(t *testing.T) { stress(t, mode) })
+	}
+}
+
+func stress(t *testing.T, mode wsk.CompletionMode) {
 	var mu sync.Mutex
 	peers := map[*wsktest.Peer]bool{}
 	var peersOver sync.WaitGroup
 	p := wsk.NewProvider()
+	p.SetCompletionMode(mode, uint64(*stressSeed))
 	seeds := rand.New(rand.NewSource(*stressSeed))
 	seed := func() int64 { mu.Lock(); defer mu.Unlock(); return seeds.Int63() }
 	err := p.Start(wsktest.Network(func(bool) (wsk.Transport, error) {
