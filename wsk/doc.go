@@ -56,6 +56,8 @@
 // most 64 KiB, is kept for the next request, the rest stays in the transport, whose
 // window closes.
 //
+// LIFECYCLES.md shows the life cycles of IRPs and sockets as tables.
+//
 // Limits: raw datagram sockets answer STATUS_NOT_SUPPORTED, and so does
 // conditional accept (SO_CONDITIONAL_ACCEPT, and with it the inspect and abort
 // callbacks): netstack answers a SYN to a listening endpoint by itself, and its one
