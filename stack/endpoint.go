@@ -64,7 +64,8 @@ type Endpoint struct {
 	connErr  error // why the last connect failed
 	flow     *fastopen.Flow
 	listener *fastopen.Listener // of ServeFastOpen
-	came     fastopen.Outcome   // of an accepted connection
+	accepted bool               // came from Accept
+	came     fastopen.Outcome   // what Fast Open did for it, once that is known
 	lastAddr netip.AddrPort     // the local address, once closed
 }
 
@@ -241,15 +242,34 @@ func (e *Endpoint) RemoteAddr() netip.AddrPort {
 // FastOpenInfo is what Fast Open did for the connection, or the connect under way
 // or last tried. For an accepted connection BytesInSYN are those that came in the
 // peer's SYN, and BytesAccepted those of them that were delivered before the
-// handshake was over.
+// handshake was over; both are known once the SYN-ACK has left, which may be a
+// moment after Accept.
 func (e *Endpoint) FastOpenInfo() fastopen.Outcome {
 	e.mu.RLock()
-	flow, came := e.flow, e.came
+	flow, accepted := e.flow, e.accepted
 	e.mu.RUnlock()
-	if flow == nil {
-		return came
+	switch {
+	case flow != nil:
+		return flow.Outcome()
+	case accepted:
+		return e.cameIn()
 	}
-	return flow.Outcome()
+	return fastopen.Outcome{}
+}
+
+// cameIn is FastOpenInfo of an accepted connection. The Fast Open layer forgets
+// it in time, so it is kept once it is known.
+func (e *Endpoint) cameIn() fastopen.Outcome {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.came.Wanted {
+		return e.came
+	}
+	if a, ok := e.stack.link.Accepted(e.localAddr(), e.remote); ok {
+		e.came = fastopen.Outcome{Wanted: true, Answered: true, Done: true,
+			BytesInSYN: a.BytesInSYN, BytesAccepted: a.BytesTaken}
+	}
+	return e.came
 }
 
 // State is TCP's state of an endpoint (RFC 9293 §3.3.2).

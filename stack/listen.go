@@ -96,10 +96,7 @@ func (e *Endpoint) Accept() (*Endpoint, error) {
 	child.remote = netip.AddrPortFrom(fromTCPIP(peer.Addr, netip.Addr{}), peer.Port)
 	child.proto = protocolOf(child.remote.Addr())
 	child.sock = k
-	if a, ok := e.stack.link.Accepted(child.localAddr(), child.remote); ok {
-		child.came = fastopen.Outcome{Wanted: true, Answered: true, Done: true,
-			BytesInSYN: a.BytesInSYN, BytesAccepted: a.BytesTaken}
-	}
+	child.accepted = true
 	e.stack.acks.add(k)
 	if err := child.options.apply(k.ep); err != nil {
 		child.drop()

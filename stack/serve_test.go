@@ -83,3 +83,45 @@ func TestServeFastOpenWithoutListening(t *testing.T) {
 	}
 	e.Abort()
 }
+
+// TestNoOpeningIsLeft: however a connect ends, the Fast Open layer is told.
+func TestNoOpeningIsLeft(t *testing.T) {
+	covers.IDs(t, "C-42", "P7")
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	openings := func() int { return a.FastOpen().Stats().Openings }
+	refused := endpoint(t, a, "tcp4")
+	if err := refused.Connect(netip.AddrPortFrom(addrB, 9), stack.ConnectOptions{Data: pattern(10)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := connected(t, refused); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Fatal(err)
+	}
+	if n := openings(); n != 0 {
+		t.Errorf("%d openings after a refusal", n)
+	}
+	silent := endpoint(t, a, "tcp4")
+	if err := silent.Connect(netip.MustParseAddrPort("10.0.0.99:9"), stack.ConnectOptions{Data: pattern(10)}); err != nil {
+		t.Fatal(err)
+	}
+	silent.Abort()
+	if n := openings(); n != 0 {
+		t.Errorf("%d openings after an abort", n)
+	}
+	l, at := listen(t, b, "tcp4", addrB)
+	c := endpoint(t, a, "tcp4")
+	if err := c.Connect(at, stack.ConnectOptions{Data: pattern(10)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := connected(t, c); err != nil {
+		t.Fatal(err)
+	}
+	s := accept(t, l)
+	mustRead(t, s, pattern(10))
+	c.Abort()
+	if n := openings(); n != 0 {
+		t.Errorf("%d openings after a connection", n)
+	}
+	s.Abort()
+	refused.Abort()
+	l.Abort()
+}
