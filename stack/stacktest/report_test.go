@@ -32,13 +32,14 @@ func again(t *testing.T, which string) string {
 	return string(out)
 }
 
-// TestFailing fails on purpose, when it is told to.
+// TestFailing fails on purpose, when it is told to: it runs in a process of its
+// own, and otherwise has nothing to do.
 func TestFailing(t *testing.T) {
 	which := os.Getenv(failing)
 	cfg := stacktest.Config{Seed: 4711, Replay: "go test -this -again", Dir: os.TempDir()}
 	switch which {
 	case "":
-		t.Skip("runs only in a process of its own")
+		return
 	case "limit":
 		cfg.Limit = time.Minute
 	case "watchdog":
