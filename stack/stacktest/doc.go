@@ -41,6 +41,11 @@
 // the same instant, their order is the scheduler's, and such traces have to be
 // compared for each connection apart.
 //
+// One such place is in package stack itself: where data overtakes a SYN-ACK, the
+// Fast Open layer hands netstack two segments in one step, and a connect's worker
+// may write between them. The order of the first write and of the data's
+// acknowledgement is then the scheduler's; all else is exact.
+//
 // # When a test fails
 //
 // Run logs the seed, Config.Replay, the ladder of packets, and where it has
