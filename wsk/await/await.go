@@ -2,6 +2,7 @@ package await
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/wskstack/wskstack/wsk/irp"
@@ -16,7 +17,15 @@ type Call struct {
 	irp      *irp.IRP
 	done     chan struct{} // closed by the completion routine
 	returned ntstatus.Status
+	ended    atomic.Uint32 // who cancelled first
 }
+
+// Who cancelled a call.
+const (
+	nobody uint32 = iota
+	aLimit
+	aCancel
+)
 
 // Start submits a request with an IRP of its own and returns at once.
 func Start(submit func(i *irp.IRP) ntstatus.Status) *Call {
@@ -42,31 +51,57 @@ func (c *Call) Done() <-chan struct{} { return c.done }
 // that ends by that has STATUS_TIMEOUT in place of STATUS_CANCELLED; Information is
 // what it has moved. A submit that took no IRP has the status that it returned.
 func (c *Call) Await(limit time.Duration) irp.StatusBlock {
-	if c.irp.State() == irp.Idle || c.irp.State() == irp.Marked {
-		return irp.StatusBlock{Status: c.returned} // the IRP was never handed in
+	if limit < 0 {
+		return c.AwaitContext(context.Background())
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if limit >= 0 {
-		ctx, cancel = context.WithTimeout(ctx, limit)
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	return c.AwaitContext(ctx)
+}
+
+// AwaitContext is Await with a context in place of the limit.
+func (c *Call) AwaitContext(ctx context.Context) irp.StatusBlock {
+	if c.untaken() {
+		return irp.StatusBlock{Status: c.returned}
+	}
+	select {
+	case <-c.done: // however long ago the limit was over
+		return c.result()
+	default:
+	}
 	select {
 	case <-c.done:
-		return c.irp.IoStatus()
 	case <-ctx.Done():
+		c.end(aLimit)
 	}
-	c.irp.Cancel()
-	<-c.done
-	result := c.irp.IoStatus()
-	if result.Status == ntstatus.Cancelled {
-		result.Status = ntstatus.Timeout
-	}
-	return result
+	return c.result()
 }
 
 // Cancel cancels the request, waits until it has completed, and returns its result:
 // it may have succeeded all the same.
 func (c *Call) Cancel() irp.StatusBlock {
+	if c.untaken() {
+		return irp.StatusBlock{Status: c.returned}
+	}
+	c.end(aCancel)
+	return c.result()
+}
+
+// untaken reports whether the submit did not take the IRP.
+func (c *Call) untaken() bool { return c.irp.State() == irp.Idle || c.irp.State() == irp.Marked }
+
+// end cancels the request and waits for it.
+func (c *Call) end(who uint32) {
+	c.ended.CompareAndSwap(nobody, who)
 	c.irp.Cancel()
-	return c.Await(NoLimit)
+	<-c.done
+}
+
+// result is the completed request's.
+func (c *Call) result() irp.StatusBlock {
+	result := c.irp.IoStatus()
+	if result.Status == ntstatus.Cancelled && c.ended.Load() == aLimit {
+		result.Status = ntstatus.Timeout
+	}
+	return result
 }
