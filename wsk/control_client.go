@@ -27,17 +27,27 @@ import (
 // client, and STATUS_DEVICE_NOT_READY after Stop or Deregister.
 func (d *ProviderDispatch) ControlClient(client *Client, controlCode uint32, input, output []byte,
 	outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {
+	c := d.watch("ControlClient", client, i, nil)
+	return c.leave(d.controlClient(c, client, controlCode, input, output, outputSizeReturned, i))
+}
+
+func (d *ProviderDispatch) controlClient(c *Call, client *Client, controlCode uint32, input, output []byte,
+	outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {
 	if controlCode == TransportListChange {
-		return d.lookup(client, i, client.transportListChange)
+		return d.lookup(c, client, i, client.transportListChange)
 	}
 	var size uint64
-	status := d.begin(client)
+	status := d.begin(c, client)
 	if status == ntstatus.Success {
 		defer client.end()
 		status, size = client.control(controlCode, input, output, outputSizeReturned != nil && i == nil, i != nil)
 	}
+	if status == ntstatus.InvalidDeviceState {
+		c.fail(FaultState)
+	}
 	if i != nil {
-		return refuseIRP(i, status)
+		c.fail(FaultIRP)
+		return refuseIRP(c, i, status)
 	}
 	if outputSizeReturned != nil {
 		*outputSizeReturned = size

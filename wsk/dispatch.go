@@ -25,9 +25,10 @@ type ProviderDispatch struct {
 // STATUS_DEVICE_NOT_READY after Stop or Deregister. It does not block.
 func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint16, protocol, flags uint32,
 	socketContext any, dispatch EventTable, i *irp.IRP) ntstatus.Status {
-	return d.create(client, i, func() (*flow, ntstatus.Status) {
+	return d.create("Socket", client, i, func(watched *Call) (*flow, ntstatus.Status) {
 		c, status := findCategory(addressFamily, socketType, protocol, flags)
 		if status != ntstatus.Success {
+			watched.fail(FaultFlags)
 			return nil, status
 		}
 		tables, status := tablesOf(c, dispatch)
@@ -35,8 +36,8 @@ func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint
 			return nil, status
 		}
 		return newFlow(client, c, addressFamily, socketType, socketContext, tables), ntstatus.Success
-	}, func(f *flow) ntstatus.Status {
-		return f.call(fnControl, i, func(o *op) ntstatus.Status {
+	}, func(f *flow, watched *Call) ntstatus.Status {
+		return f.perform(fnControl, watched, i, func(o *op) ntstatus.Status {
 			if status := f.newTransport(); status != ntstatus.Success {
 				return notReady(status)
 			}
@@ -57,8 +58,13 @@ func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint
 func (d *ProviderDispatch) SocketConnect(client *Client, socketType uint16, protocol uint32,
 	localAddress, remoteAddress *SockAddr, flags uint32,
 	socketContext any, dispatch EventTable, i *irp.IRP) ntstatus.Status {
-	return d.create(client, i, func() (*flow, ntstatus.Status) {
-		if flags != 0 || localAddress == nil || remoteAddress == nil {
+	return d.create("SocketConnect", client, i, func(watched *Call) (*flow, ntstatus.Status) {
+		if flags != 0 {
+			watched.fail(FaultFlags)
+			return nil, ntstatus.InvalidParameter
+		}
+		if localAddress == nil || remoteAddress == nil {
+			watched.fail(FaultAddress)
 			return nil, ntstatus.InvalidParameter
 		}
 		c, status := findCategory(localAddress.Family, socketType, protocol, FlagConnectionSocket)
@@ -70,8 +76,8 @@ func (d *ProviderDispatch) SocketConnect(client *Client, socketType uint16, prot
 			return nil, status
 		}
 		return newFlow(client, c, localAddress.Family, socketType, socketContext, tables), ntstatus.Success
-	}, func(f *flow) ntstatus.Status {
-		return f.call(fnControl, i, func(o *op) ntstatus.Status {
+	}, func(f *flow, watched *Call) ntstatus.Status {
+		return f.perform(fnControl, watched, i, func(o *op) ntstatus.Status {
 			return f.createConnected(o, *localAddress, *remoteAddress)
 		})
 	})
@@ -79,22 +85,30 @@ func (d *ProviderDispatch) SocketConnect(client *Client, socketType uint16, prot
 
 // create is the frame of both: it makes the flow, puts it on the client's books,
 // and takes it off again if start fails.
-func (d *ProviderDispatch) create(client *Client, i *irp.IRP,
-	build func() (*flow, ntstatus.Status), start func(*flow) ntstatus.Status) ntstatus.Status {
-	status := d.begin(client)
+func (d *ProviderDispatch) create(function string, client *Client, i *irp.IRP,
+	build func(*Call) (*flow, ntstatus.Status), start func(*flow, *Call) ntstatus.Status) ntstatus.Status {
+	c := d.watch(function, client, i, nil)
+	return c.leave(d.make(c, client, i, build, start))
+}
+
+// make is create without its observer's frame.
+func (d *ProviderDispatch) make(c *Call, client *Client, i *irp.IRP,
+	build func(*Call) (*flow, ntstatus.Status), start func(*flow, *Call) ntstatus.Status) ntstatus.Status {
+	status := d.begin(c, client)
 	var f *flow
 	if status == ntstatus.Success {
 		defer client.end()
-		f, status = build()
+		f, status = build(c)
 	}
 	if status == ntstatus.Success {
 		status = client.adopt(f)
 	}
 	if status != ntstatus.Success {
-		return refuseIRP(i, status)
+		return refuseIRP(c, i, status)
 	}
+	f.exists(true)
 	f.enableStatic()
-	status = start(f)
+	status = start(f, c)
 	if !status.Success() {
 		f.disown()
 	}
@@ -102,9 +116,12 @@ func (d *ProviderDispatch) create(client *Client, i *irp.IRP,
 }
 
 // refuseIRP completes i with status before the call returns.
-func refuseIRP(i *irp.IRP, status ntstatus.Status) ntstatus.Status {
+func refuseIRP(c *Call, i *irp.IRP, status ntstatus.Status) ntstatus.Status {
 	req, taken := irp.Submit(i, nil)
 	if taken != ntstatus.Success {
+		if i == nil {
+			c.fail(FaultIRP)
+		}
 		return taken
 	}
 	if req.Cancelled() {
@@ -115,12 +132,16 @@ func refuseIRP(i *irp.IRP, status ntstatus.Status) ntstatus.Status {
 }
 
 // begin counts a call of a client.
-func (d *ProviderDispatch) begin(c *Client) ntstatus.Status {
+func (d *ProviderDispatch) begin(call *Call, c *Client) ntstatus.Status {
 	if d == nil || c == nil || c.provider != d.provider {
+		call.fail(FaultCapture)
 		return ntstatus.InvalidParameter
 	}
 	c.provider.mu.Lock()
 	defer c.provider.mu.Unlock()
+	if c.captures == 0 {
+		call.fail(FaultCapture)
+	}
 	if c.isGone() {
 		return ntstatus.DeviceNotReady
 	}
@@ -163,6 +184,9 @@ func newFlow(client *Client, c *category, family, socketType uint16, context any
 		f.self = &StreamSocket{f}
 	default:
 		f.self = &ConnectionSocket{f}
+	}
+	if client.provider.observer != nil {
+		f.observed = &Observed{Category: c.name, Socket: f.self, Client: client}
 	}
 	return f
 }

@@ -107,11 +107,14 @@ func (f *flow) switchEvents(fn function, input []byte, synchronous bool) ntstatu
 		return status
 	}
 	if mask&EventDisable == 0 {
+		if !synchronous {
+			f.fault = FaultIRP // by the book; real clients wait for it
+		}
 		return f.enableEvents(mask)
 	}
 	event := mask &^ EventDisable
 	if bits.OnesCount32(event) != 1 || event&^f.ownEvents() != 0 || event&f.events.static != 0 {
-		return ntstatus.InvalidParameter
+		return f.fail(FaultEvents, ntstatus.InvalidParameter)
 	}
 	f.events.enabled &^= event
 	if synchronous && f.events.running == event {
@@ -141,7 +144,7 @@ func (f *flow) enableEvents(mask uint32) ntstatus.Status {
 		f.takeOffer()
 	}
 	if mask == 0 || mask != own|template || own&^f.events.tables.has() != 0 || own&f.events.static != 0 {
-		return ntstatus.InvalidParameter
+		return f.fail(FaultEvents, ntstatus.InvalidParameter)
 	}
 	if mask&EventReceive != 0 {
 		f.in.stopped = false // what is there is told of
@@ -195,11 +198,20 @@ func (f *flow) dueDead() (uint32, func()) {
 	t, context := f.events.tables, f.context
 	switch event {
 	case EventReceiveFrom:
-		return event, func() { t.datagram.ReceiveFromEvent(context, 0, nil) }
+		return event, func() {
+			e := f.calling(event, t.datagram, nil, true)
+			e.answered(t.datagram.ReceiveFromEvent(context, 0, nil), 0, 0)
+		}
 	case EventAccept:
-		return event, func() { t.listen.AcceptEvent(context, 0, nil, nil, nil, nil, nil) }
+		return event, func() {
+			e := f.calling(event, t.listen, nil, true)
+			e.answered(t.listen.AcceptEvent(context, 0, nil, nil, nil, nil, nil), 0, 0)
+		}
 	}
-	return event, func() { t.connection.ReceiveEvent(context, 0, nil, 0, nil) }
+	return event, func() {
+		e := f.calling(event, t.connection, nil, true)
+		e.answered(t.connection.ReceiveEvent(context, 0, nil, 0, nil), 0, 0)
+	}
 }
 
 // eventOver is called when a callback has returned.

@@ -21,7 +21,8 @@ type flow struct {
 	client   *Client
 	category *category
 	family   uint16
-	self     any // *ConnectionSocket, *ListenSocket ...: what the client holds
+	self     any       // *ConnectionSocket, *ListenSocket ...: what the client holds
+	observed *Observed // nil without an Observer
 
 	// kicks counts the wake-ups that the worker has not looked at; whoever raises
 	// it from zero starts the worker. No lock may be needed to kick: the transport
@@ -62,11 +63,13 @@ type flow struct {
 	dg     datagrams
 	events events
 	offer  *offer // of a socket that an AcceptEvent callback is looking at
+	fault  Fault  // of the call that is going on
 }
 
 // op is one operation.
 type op struct {
 	flow      *flow
+	call      *Call // nil without an Observer
 	kind      kind
 	req       irp.Request
 	cancelled atomic.Bool // set by the cancel hook, read by the worker
@@ -100,9 +103,18 @@ func (o *op) cancel() {
 // worker, never on the caller's stack. A failure completes the IRP before call
 // returns, with no lock held.
 func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) ntstatus.Status {
-	o := &op{flow: f}
+	c := f.watch(fn.String(), i, nil)
+	return c.leave(f.perform(fn, c, i, body))
+}
+
+// perform is call without its observer's frame.
+func (f *flow) perform(fn function, c *Call, i *irp.IRP, body func(o *op) ntstatus.Status) ntstatus.Status {
+	o := &op{flow: f, call: c}
 	req, status := irp.Submit(i, o.cancel)
 	if status != ntstatus.Success {
+		if i == nil {
+			c.fail(FaultIRP)
+		}
 		return status
 	}
 	o.req = req
@@ -117,6 +129,7 @@ func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) n
 	if status != ntstatus.Success {
 		o.result = irp.StatusBlock{Status: status, Information: o.result.Information}
 	}
+	c.completing(o.result)
 	req.Complete(o.result)
 	o.announce()
 	f.leave()
@@ -128,11 +141,18 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
+	if c := o.call; c != nil {
+		c.State, f.fault = f.state, FaultNone
+		defer func() { c.Fault = f.fault }()
+	}
 	if fn != fnClose && o.req.Cancelled() { // a close cannot be cancelled
 		return ntstatus.Cancelled
 	}
 	if stateTable[fn][f.state].answer == forced {
-		return ntstatus.FileForcedClosed
+		return f.gone()
+	}
+	if status := o.call.admit(); fn != fnClose && status != ntstatus.Success {
+		return status
 	}
 	status := body(o)
 	if status != ntstatus.Success && status != ntstatus.Pending {
@@ -163,17 +183,35 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 // sync is the frame of a call that has no IRP: body runs under f.mu if the socket is
 // alive enough for fn, and what it answers is the call's answer.
 func (f *flow) sync(fn function, body func() ntstatus.Status) ntstatus.Status {
+	c := f.watch(fn.String(), nil, nil)
+	return c.leave(f.atOnce(fn, c, body))
+}
+
+// atOnce is sync without its observer's frame.
+func (f *flow) atOnce(fn function, c *Call, body func() ntstatus.Status) ntstatus.Status {
 	if f == nil {
 		return ntstatus.InvalidParameter
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if c != nil {
+		c.State, f.fault = f.state, FaultNone
+		defer func() { c.Fault = f.fault }()
+	}
 	if stateTable[fn][f.state].answer == forced {
-		return ntstatus.FileForcedClosed
+		return f.gone()
 	}
 	status := body()
 	f.kick()
 	return status
+}
+
+// gone is the answer of a socket that is dead or closed. Precondition: f.mu is held.
+func (f *flow) gone() ntstatus.Status {
+	if f.state != Dead {
+		f.fault = FaultClosed
+	}
+	return ntstatus.FileForcedClosed
 }
 
 // leave ends a call whose IRP was completed before it returned.
@@ -200,9 +238,9 @@ func (f *flow) allow(fn function) (status ntstatus.Status, work bool) {
 	case latched:
 		return f.latched, false
 	case forced:
-		return ntstatus.FileForcedClosed, false
+		return f.gone(), false
 	default:
-		return ntstatus.InvalidDeviceState, false
+		return f.fail(FaultState, ntstatus.InvalidDeviceState), false
 	}
 }
 
@@ -294,6 +332,7 @@ func (f *flow) work() {
 
 // complete calls o's routine.
 func (f *flow) complete(o *op) {
+	o.call.completing(o.result)
 	o.req.Complete(o.result)
 	f.pended.Add(-1)
 	o.announce()

@@ -16,10 +16,10 @@ func (f *flow) bind(local *SockAddr, flags uint32, i *irp.IRP) ntstatus.Status {
 func (f *flow) bindAs(fn function, local *SockAddr, flags uint32, i *irp.IRP, then func() ntstatus.Status) ntstatus.Status {
 	return f.call(fn, i, func(*op) ntstatus.Status {
 		if flags != 0 {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		if stateTable[fn][f.state].answer != proceed {
-			return ntstatus.InvalidDeviceState
+			return f.fail(FaultState, ntstatus.InvalidDeviceState)
 		}
 		addr, status := f.address(local)
 		if status != ntstatus.Success {
@@ -60,14 +60,14 @@ func (f *flow) bindTransport(addr netip.AddrPort) ntstatus.Status {
 // in the standard library's form. Precondition: f.mu is held.
 func (f *flow) address(a *SockAddr) (netip.AddrPort, ntstatus.Status) {
 	if a == nil {
-		return netip.AddrPort{}, ntstatus.InvalidParameter
+		return netip.AddrPort{}, f.fail(FaultAddress, ntstatus.InvalidParameter)
 	}
 	if a.Family != f.family {
-		return netip.AddrPort{}, ntstatus.InvalidAddressComponent
+		return netip.AddrPort{}, f.fail(FaultAddress, ntstatus.InvalidAddressComponent)
 	}
 	ap := a.AddrPort()
 	if ap.Addr().Is4In6() && f.options.v6Only {
-		return netip.AddrPort{}, ntstatus.InvalidAddressComponent
+		return netip.AddrPort{}, f.fail(FaultAddress, ntstatus.InvalidAddressComponent)
 	}
 	return ap, ntstatus.Success
 }
@@ -76,7 +76,7 @@ func (f *flow) address(a *SockAddr) (netip.AddrPort, ntstatus.Status) {
 func (f *flow) peer(a *SockAddr) (netip.AddrPort, ntstatus.Status) {
 	ap, status := f.address(a)
 	if status == ntstatus.Success && (ap.Port() == 0 || ap.Addr().Unmap().IsUnspecified()) {
-		return netip.AddrPort{}, ntstatus.InvalidAddressComponent
+		return netip.AddrPort{}, f.fail(FaultAddress, ntstatus.InvalidAddressComponent)
 	}
 	return ap, status
 }
@@ -91,14 +91,14 @@ func (f *flow) connectPlain(remote *SockAddr, flags uint32, i *irp.IRP) ntstatus
 func (f *flow) connectEx(remote *SockAddr, buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return f.call(fnConnect, i, func(o *op) ntstatus.Status {
 		if flags != 0 {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
-		data, status := connectData(buf)
+		data, status := o.connectData(buf)
 		if status != ntstatus.Success {
-			return status
+			return f.fail(FaultBuffer, status)
 		}
 		if stateTable[fnConnect][f.state].answer != proceed {
-			return ntstatus.InvalidDeviceState
+			return f.fail(FaultState, ntstatus.InvalidDeviceState)
 		}
 		addr, status := f.peer(remote)
 		if status != ntstatus.Success {
@@ -111,7 +111,7 @@ func (f *flow) connectEx(remote *SockAddr, buf *Buf, flags uint32, i *irp.IRP) n
 // connectData returns a copy of the bytes of a ConnectEx buffer; nil and an empty
 // buffer are the same. The copy lets a cancelled request give the memory back at
 // once, whatever the transport is still doing.
-func connectData(buf *Buf) ([]byte, ntstatus.Status) {
+func (o *op) connectData(buf *Buf) ([]byte, ntstatus.Status) {
 	if buf == nil || buf.Length == 0 {
 		return nil, ntstatus.Success
 	}
@@ -122,7 +122,7 @@ func connectData(buf *Buf) ([]byte, ntstatus.Status) {
 	if status != ntstatus.Success {
 		return nil, status
 	}
-	return flatten(segs, int(buf.Length)), ntstatus.Success
+	return flatten(o.call.memory(segs, false), int(buf.Length)), ntstatus.Success
 }
 
 // startConnect starts to connect, in state Bound. Precondition: f.mu is held.
@@ -306,7 +306,7 @@ func (f *flow) getRemoteAddress(out *SockAddr, i *irp.IRP) ntstatus.Status {
 func (f *flow) getAddress(fn function, out *SockAddr, i *irp.IRP, addr func() netip.AddrPort) ntstatus.Status {
 	return f.call(fn, i, func(*op) ntstatus.Status {
 		if out == nil {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultAddress, ntstatus.InvalidParameter)
 		}
 		if status, work := f.allow(fn); !work {
 			return status

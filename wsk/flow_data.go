@@ -44,7 +44,7 @@ func (f *flow) look() error {
 func (f *flow) send(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return f.call(fnSend, i, func(o *op) ntstatus.Status {
 		if flags&^FlagNoDelay != 0 {
-			return ntstatus.NotSupported
+			return f.fail(FaultFlags, ntstatus.NotSupported)
 		}
 		if status := o.take(buf, kindSend, flags); status != ntstatus.Success {
 			return status
@@ -64,14 +64,14 @@ func (f *flow) send(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 func (f *flow) receive(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return f.call(fnReceive, i, func(o *op) ntstatus.Status {
 		if flags&^(FlagWaitAll|FlagDrain) != 0 {
-			return ntstatus.NotSupported
+			return f.fail(FaultFlags, ntstatus.NotSupported)
 		}
 		if status := o.take(buf, kindReceive, flags); status != ntstatus.Success {
 			return status
 		}
 		drain := flags&FlagDrain != 0
 		if drain && (flags&FlagWaitAll != 0 || o.total != 0) {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		status, work := f.allow(fnReceive)
 		if !work || o.total == 0 && !drain {
@@ -89,7 +89,7 @@ func (f *flow) disconnect(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	}
 	return f.call(fnDisconnect, i, func(o *op) ntstatus.Status {
 		if flags != 0 {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		if buf == nil {
 			buf = &Buf{}
@@ -109,7 +109,7 @@ func (f *flow) disconnect(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 func (f *flow) abort(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return f.call(fnAbort, i, func(*op) ntstatus.Status {
 		if flags != FlagAbortive || buf != nil {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		status, work := f.allow(fnAbort)
 		if !work {
@@ -126,8 +126,9 @@ func (f *flow) abort(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 func (o *op) take(buf *Buf, k kind, flags uint32) ntstatus.Status {
 	segs, status := buf.segments()
 	if status != ntstatus.Success {
-		return status
+		return o.flow.fail(FaultBuffer, status)
 	}
+	segs = o.call.memory(segs, k == kindReceive || k == kindReceiveFrom)
 	o.kind, o.flags, o.segs, o.total = k, flags, segs, int(buf.Length)
 	return ntstatus.Success
 }

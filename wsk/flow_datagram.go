@@ -76,19 +76,19 @@ func (f *flow) newDatagramTransport() ntstatus.Status {
 // sendTo is WskSendTo and WskSendMessages.
 func (f *flow) sendTo(list *BufList, given bool, flags uint32, remote *SockAddr, control []byte, i *irp.IRP) ntstatus.Status {
 	return f.call(fnSendTo, i, func(o *op) ntstatus.Status {
-		if flags != 0 || !given {
-			return ntstatus.InvalidParameter
+		if flags != 0 {
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		q := &sendRequest{}
-		if status := q.takeList(list); status != ntstatus.Success {
-			return status
+		if status := o.takeList(q, list); status != ntstatus.Success || !given {
+			return f.fail(FaultBuffer, ntstatus.InvalidParameter)
 		}
 		var status ntstatus.Status
 		if q.hopLimit, status = sendControl(control); status != ntstatus.Success {
 			return status
 		}
 		if stateTable[fnSendTo][f.state].answer != proceed {
-			return ntstatus.InvalidDeviceState
+			return f.fail(FaultState, ntstatus.InvalidDeviceState)
 		}
 		if q.to, status = f.destination(remote); status != ntstatus.Success {
 			return status
@@ -100,13 +100,13 @@ func (f *flow) sendTo(list *BufList, given bool, flags uint32, remote *SockAddr,
 }
 
 // takeList copies what the nodes say.
-func (q *sendRequest) takeList(list *BufList) ntstatus.Status {
+func (o *op) takeList(q *sendRequest, list *BufList) ntstatus.Status {
 	for n := list; n != nil; n = n.Next {
 		segs, status := n.Buffer.segments()
 		if status != ntstatus.Success || len(q.rest) == maxBufferList {
 			return ntstatus.InvalidParameter
 		}
-		q.rest = append(q.rest, segs)
+		q.rest = append(q.rest, o.call.memory(segs, false))
 	}
 	return ntstatus.Success
 }
@@ -121,14 +121,14 @@ func (f *flow) destination(remote *SockAddr) (netip.AddrPort, ntstatus.Status) {
 	case f.dg.sendTo.IsValid():
 		return f.dg.sendTo, ntstatus.Success
 	}
-	return netip.AddrPort{}, ntstatus.InvalidParameter
+	return netip.AddrPort{}, f.fail(FaultAddress, ntstatus.InvalidParameter)
 }
 
 // receiveFrom is WskReceiveFrom.
 func (f *flow) receiveFrom(buf *Buf, flags uint32, q *receiveRequest, i *irp.IRP) ntstatus.Status {
 	return f.call(fnReceiveFrom, i, func(o *op) ntstatus.Status {
 		if flags != 0 {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		if status := o.take(buf, kindReceiveFrom, flags); status != ntstatus.Success {
 			return status
@@ -290,8 +290,13 @@ func (f *flow) dueReceiveFrom() func() {
 	}
 	list := f.indication(batch)
 	nodes := nodesOf(list) // the client may link them anew
-	callback, context, flags := f.events.tables.datagram.ReceiveFromEvent, f.context, batch[0].kindFlags()
-	return func() { f.indicatedFrom(nodes, batch, callback(context, flags, list)) }
+	table, context, flags := f.events.tables.datagram, f.context, batch[0].kindFlags()
+	return func() {
+		e := f.calling(EventReceiveFrom, table, list, false)
+		status := table.ReceiveFromEvent(context, flags, list)
+		e.answered(status, 0, 0)
+		f.indicatedFrom(nodes, batch, status)
+	}
 }
 
 // own gives a datagram memory of its own.
@@ -310,7 +315,7 @@ func (f *flow) indication(batch []*message) *DatagramIndication {
 		m := batch[k]
 		from := sockAddrOf(f.family, m.From)
 		list = &DatagramIndication{
-			Next: list, Buffer: *NewBuf(m.data), ControlInfo: f.options.receiveControl(m.Received), RemoteAddress: &from,
+			Next: list, Buffer: *NewBuf(f.indicate(m.data)), ControlInfo: f.options.receiveControl(m.Received), RemoteAddress: &from,
 		}
 		f.dg.retained[list] = len(m.data)
 		f.dg.bytes += len(m.data)
@@ -349,7 +354,13 @@ func (f *flow) unretainDatagram(d *DatagramIndication) {
 
 // releaseDatagrams is WskRelease for datagrams: all of the list or nothing.
 func (f *flow) releaseDatagrams(list *DatagramIndication) ntstatus.Status {
+	c := f.watch("Release", nil, list)
+	return c.leave(f.takeBackDatagrams(c, list))
+}
+
+func (f *flow) takeBackDatagrams(c *Call, list *DatagramIndication) ntstatus.Status {
 	if f == nil || list == nil {
+		c.fail(FaultList)
 		return ntstatus.InvalidParameter
 	}
 	f.mu.Lock()
@@ -357,6 +368,7 @@ func (f *flow) releaseDatagrams(list *DatagramIndication) ntstatus.Status {
 	seen := map[*DatagramIndication]bool{}
 	for d := list; d != nil; d = d.Next {
 		if _, ok := f.dg.retained[d]; !ok || seen[d] {
+			c.fail(FaultList)
 			return ntstatus.InvalidParameter
 		}
 		seen[d] = true

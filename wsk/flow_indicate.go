@@ -100,16 +100,18 @@ func (f *flow) dueReceive() func() {
 		return nil
 	}
 	data := f.gather()
-	ind := &DataIndication{Buffer: *NewBuf(data)}
+	ind := &DataIndication{Buffer: *NewBuf(f.indicate(data))}
 	var flags uint32
 	if f.in.bytes > f.retainLimit()/2 {
 		flags = FlagReleaseASAP
 	}
 	f.retain(ind, len(data)) // a callback may release before it says that it retains
-	callback, context := f.events.tables.connection.ReceiveEvent, f.context
+	table, context := f.events.tables.connection, f.context
 	return func() {
 		accepted := uint64(len(data))
-		status := callback(context, flags, ind, accepted, &accepted)
+		e := f.calling(EventReceive, table, ind, false)
+		status := table.ReceiveEvent(context, flags, ind, accepted, &accepted)
+		e.answered(status, uint64(len(data)), accepted)
 		f.indicated(ind, data, status, accepted)
 	}
 }
@@ -158,8 +160,11 @@ func (f *flow) dueDisconnect() func() {
 	if f.in.aborted {
 		flags = FlagAbortive
 	}
-	callback, context := f.events.tables.connection.DisconnectEvent, f.context
-	return func() { callback(context, flags) }
+	table, context := f.events.tables.connection, f.context
+	return func() {
+		e := f.calling(EventDisconnect, table, nil, false)
+		e.answered(table.DisconnectEvent(context, flags), 0, 0)
+	}
 }
 
 // dueBacklog returns the call of SendBacklogEvent if the ideal backlog is another
@@ -173,8 +178,11 @@ func (f *flow) dueBacklog() func() {
 		return nil
 	}
 	f.in.backlog = ideal
-	callback, context := f.events.tables.connection.SendBacklogEvent, f.context
-	return func() { callback(context, uint64(max(ideal, 0))) }
+	table, context := f.events.tables.connection, f.context
+	return func() {
+		e := f.calling(EventSendBacklog, table, nil, false)
+		e.answered(table.SendBacklogEvent(context, uint64(max(ideal, 0))), 0, 0)
+	}
 }
 
 // resume starts stopped indications again if a Receive is about to complete. It is
@@ -215,7 +223,13 @@ func (f *flow) unretain(ind *DataIndication) bool {
 
 // release is WskRelease for data: all of the list or nothing.
 func (f *flow) release(list *DataIndication) ntstatus.Status {
+	c := f.watch("Release", nil, list)
+	return c.leave(f.takeBack(c, list))
+}
+
+func (f *flow) takeBack(c *Call, list *DataIndication) ntstatus.Status {
 	if f == nil || list == nil {
+		c.fail(FaultList)
 		return ntstatus.InvalidParameter
 	}
 	f.mu.Lock()
@@ -223,6 +237,7 @@ func (f *flow) release(list *DataIndication) ntstatus.Status {
 	seen := map[*DataIndication]bool{}
 	for d := list; d != nil; d = d.Next {
 		if _, ok := f.in.retained[d]; !ok || seen[d] {
+			c.fail(FaultList)
 			return ntstatus.InvalidParameter
 		}
 		seen[d] = true

@@ -59,7 +59,7 @@ func (f *flow) bindListen(local *SockAddr, flags uint32, i *irp.IRP) ntstatus.St
 func (f *flow) listen(i *irp.IRP) ntstatus.Status {
 	return f.call(fnListen, i, func(*op) ntstatus.Status {
 		if stateTable[fnListen][f.state].answer != proceed {
-			return ntstatus.InvalidDeviceState
+			return f.fail(FaultState, ntstatus.InvalidDeviceState)
 		}
 		if status := f.startListening(); status != ntstatus.Success {
 			return status
@@ -73,7 +73,7 @@ func (f *flow) listen(i *irp.IRP) ntstatus.Status {
 func (f *flow) accept(flags uint32, context any, dispatch *ClientConnectionDispatch, local, remote *SockAddr, i *irp.IRP) ntstatus.Status {
 	return f.call(fnAccept, i, func(o *op) ntstatus.Status {
 		if flags != 0 {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		if status, work := f.allow(fnAccept); !work {
 			return status
@@ -90,7 +90,7 @@ func (f *flow) accept(flags uint32, context any, dispatch *ClientConnectionDispa
 func (f *flow) inspectComplete(id *InspectID, action InspectAction, i *irp.IRP) ntstatus.Status {
 	return f.call(fnInspectComplete, i, func(*op) ntstatus.Status {
 		if id == nil || action != InspectAccept && action != InspectReject {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		if status, work := f.allow(fnInspectComplete); !work {
 			return status
@@ -153,6 +153,7 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 		f.withdraw()
 		return nil, ntstatus.FileForcedClosed
 	}
+	g.exists(true)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.transport = t
@@ -173,11 +174,13 @@ func (f *flow) dueAccept() func() {
 		return nil
 	}
 	g.offer = &offer{}
-	callback, context, template := f.events.tables.listen.AcceptEvent, f.context, f.events.template
+	table, context, template := f.events.tables.listen, f.context, f.events.template
 	return func() {
 		local, remote := sockAddrOf(g.family, g.local), sockAddrOf(g.family, g.remote)
 		o := g.offer
-		status := callback(context, 0, &local, &remote, g.self.(*ConnectionSocket), &o.context, &o.dispatch)
+		e := f.calling(EventAccept, table, nil, false)
+		status := table.AcceptEvent(context, 0, &local, &remote, g.self.(*ConnectionSocket), &o.context, &o.dispatch)
+		e.answered(status, 0, 0)
 		if status != ntstatus.Success {
 			g.abandon()
 			return

@@ -279,7 +279,7 @@ func (f *flow) hasEvents() bool { return f != nil && f.category.flag != FlagBasi
 func (f *flow) setOption(opt *option, input []byte) ntstatus.Status {
 	value, ok := opt.parse(input)
 	if !ok {
-		return ntstatus.InvalidParameter
+		return f.fail(FaultFlags, ntstatus.InvalidParameter)
 	}
 	if status, work := f.allow(opt.setIn); !work {
 		return status
@@ -337,7 +337,7 @@ func (opt *option) parse(input []byte) (uint32, bool) {
 func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 	one := opt.boolean && len(output) >= 1 && len(output) < 4
 	if len(output) < 4 && !one {
-		return ntstatus.BufferTooSmall
+		return f.fail(FaultOutput, ntstatus.BufferTooSmall)
 	}
 	if status, work := f.allow(fnControl); !work {
 		return status
@@ -360,7 +360,7 @@ func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 func (o *op) answerSize(output []byte, n int) ntstatus.Status {
 	const size = 8 // bytes
 	if len(output) < size {
-		return ntstatus.BufferTooSmall
+		return o.flow.fail(FaultOutput, ntstatus.BufferTooSmall)
 	}
 	binary.LittleEndian.PutUint64(output, uint64(max(n, 0)))
 	o.result.Information = size
@@ -382,7 +382,7 @@ func (f *flow) ioctl(code uint32, output []byte, returned *uint64, i *irp.IRP) n
 		return f.call(fnControl, i, func(*op) ntstatus.Status { return ntstatus.NotSupported })
 	}
 	if i != nil {
-		return f.call(fnControl, i, func(*op) ntstatus.Status { return ntstatus.InvalidParameter })
+		return f.call(fnControl, i, func(*op) ntstatus.Status { return f.fail(FaultIRP, ntstatus.InvalidParameter) })
 	}
 	return f.sync(fnControl, func() ntstatus.Status {
 		if returned != nil {

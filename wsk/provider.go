@@ -20,7 +20,8 @@ func MakeVersion(major, minor uint8) uint16 { return uint16(major)<<8 | uint16(m
 // one Network. The zero value is a provider that is not ready yet. All methods
 // are safe for concurrent use.
 type Provider struct {
-	mode atomic.Uint32 // the CompletionMode
+	mode     atomic.Uint32 // the CompletionMode
+	observer Observer      // does not change once there are clients or a network
 
 	// mu guards all below and the fields of every Client that say so. It is a leaf:
 	// taken under a socket's lock, and nothing is called with it held.

@@ -69,9 +69,15 @@ func (p *Provider) Register(npi *ClientNPI, reg *Registration) ntstatus.Status {
 		provider: p, npi: *npi, version: npi.Dispatch.Version,
 		sockets: map[*flow]struct{}{}, gone: make(chan struct{}),
 	}
+	call := p.watch("Register", c, nil, nil)
+	return call.leave(p.register(call, c, reg))
+}
+
+func (p *Provider) register(call *Call, c *Client, reg *Registration) ntstatus.Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := reg.client.Load(); old != nil && !old.isGone() {
+		call.fail(FaultRegister)
 		return ntstatus.InvalidParameter
 	}
 	if p.clients == nil {
@@ -95,13 +101,14 @@ func (r *Registration) CaptureProviderNPI(waitTimeout uint32, npi *ProviderNPI) 
 	if c == nil {
 		return ntstatus.DeviceNotReady
 	}
+	call := c.watch("CaptureProviderNPI")
 	ctx, cancel := limit(waitTimeout)
 	defer cancel()
 	status := c.capture(ctx)
 	if status == ntstatus.Success {
 		*npi = ProviderNPI{Client: c, Dispatch: &ProviderDispatch{Version: Version1_0, provider: c.provider}}
 	}
-	return status
+	return call.leave(status)
 }
 
 // limit returns a context that ends after ms milliseconds, or with InfiniteWait
@@ -147,12 +154,16 @@ func (r *Registration) ReleaseProviderNPI() {
 	if c == nil {
 		return
 	}
+	call := c.watch("ReleaseProviderNPI")
 	c.provider.mu.Lock()
-	defer c.provider.mu.Unlock()
 	if c.captures > 0 {
 		c.captures--
 		c.settle()
+	} else {
+		call.fail(FaultCapture)
 	}
+	c.provider.mu.Unlock()
+	call.leave(ntstatus.Success)
 }
 
 // QueryProviderCharacteristics tells which versions the provider supports. It
@@ -191,6 +202,10 @@ func (r *Registration) DeregisterContext(ctx context.Context) error {
 	if c == nil {
 		return nil
 	}
+	call := c.watch("Deregister")
+	if c.isGone() {
+		call.fail(FaultRegister)
+	}
 	p := c.provider
 	p.mu.Lock()
 	c.leaving = true
@@ -199,15 +214,14 @@ func (r *Registration) DeregisterContext(ctx context.Context) error {
 	p.mu.Unlock()
 	select {
 	case <-c.gone:
-		return nil
 	case <-ctx.Done():
 	}
-	select {
-	case <-c.gone:
+	if c.isGone() {
+		call.leave(ntstatus.Success)
 		return nil
-	default:
-		return &BusyError{Blockers: c.blockers(), cause: context.Cause(ctx)}
 	}
+	call.leave(ntstatus.Timeout)
+	return &BusyError{Blockers: c.blockers(), cause: context.Cause(ctx)}
 }
 
 // registered returns the client, nil if r was never registered.
@@ -241,6 +255,7 @@ func (c *Client) settle() {
 // socketGone takes a socket off the books: it is closed and its last routine has
 // returned.
 func (c *Client) socketGone(f *flow) {
+	f.exists(false)
 	c.provider.mu.Lock()
 	defer c.provider.mu.Unlock()
 	delete(c.sockets, f)

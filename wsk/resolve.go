@@ -13,9 +13,10 @@ import (
 // lookup is the frame of calls that wait for others: it runs a query on a goroutine of its own, which ends with the IRP and, if that
 // is cancelled, as soon as the resolver heeds its context. It counts as a call of the
 // client until the completion routine has returned.
-func (d *ProviderDispatch) lookup(client *Client, i *irp.IRP, query func(context.Context, Resolver) ntstatus.Status) ntstatus.Status {
-	if status := d.begin(client); status != ntstatus.Success {
-		return refuseIRP(i, status)
+func (d *ProviderDispatch) lookup(c *Call, client *Client, i *irp.IRP, query func(context.Context, Resolver) ntstatus.Status) ntstatus.Status {
+	status := d.begin(c, client)
+	if status != ntstatus.Success {
+		return refuseIRP(c, i, status)
 	}
 	p := client.provider
 	p.mu.Lock()
@@ -23,11 +24,18 @@ func (d *ProviderDispatch) lookup(client *Client, i *irp.IRP, query func(context
 	p.mu.Unlock()
 	if ready != ntstatus.Success {
 		client.end()
-		return refuseIRP(i, ready)
+		return refuseIRP(c, i, ready)
+	}
+	if status := c.admit(); status != ntstatus.Success {
+		client.end()
+		return refuseIRP(c, i, status)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	req, status := irp.Submit(i, cancel)
 	if status != ntstatus.Success {
+		if i == nil {
+			c.fail(FaultIRP)
+		}
 		cancel()
 		client.end()
 		return status
@@ -46,7 +54,9 @@ func (d *ProviderDispatch) lookup(client *Client, i *irp.IRP, query func(context
 		if status != ntstatus.Success && ctx.Err() != nil {
 			status = ntstatus.Cancelled
 		}
-		req.Complete(irp.StatusBlock{Status: status})
+		result := irp.StatusBlock{Status: status}
+		c.completing(result)
+		req.Complete(result)
 	}()
 	return ntstatus.Pending
 }

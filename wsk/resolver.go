@@ -67,17 +67,26 @@ type AddrInfo struct {
 // STATUS_CANCELLED, or what the resolver's error means. It does not block.
 func (d *ProviderDispatch) GetAddressInfo(client *Client, nodeName, serviceName string, hints *AddrInfo,
 	result **AddrInfo, i *irp.IRP) ntstatus.Status {
+	c := d.watch("GetAddressInfo", client, i, nil)
+	return c.leave(d.getAddressInfo(c, client, nodeName, serviceName, hints, result, i))
+}
+
+func (d *ProviderDispatch) getAddressInfo(c *Call, client *Client, nodeName, serviceName string, hints *AddrInfo,
+	result **AddrInfo, i *irp.IRP) ntstatus.Status {
 	q := addressQuery{node: nodeName, service: serviceName}
 	if hints != nil {
 		q.hints = *hints
 	}
 	if result == nil || !q.valid() {
-		return refuseIRP(i, ntstatus.InvalidParameter)
+		return refuseIRP(c, i, ntstatus.InvalidParameter)
 	}
-	return d.lookup(client, i, func(ctx context.Context, r Resolver) ntstatus.Status {
+	return d.lookup(c, client, i, func(ctx context.Context, r Resolver) ntstatus.Status {
 		list, status := q.run(ctx, r)
 		if status == ntstatus.Success {
 			*result = list
+			if c != nil {
+				c.List = list
+			}
 		}
 		return status
 	})
@@ -85,7 +94,9 @@ func (d *ProviderDispatch) GetAddressInfo(client *Client, nodeName, serviceName 
 
 // FreeAddressInfo gives a list back (WskFreeAddressInfo). The memory is the garbage
 // collector's.
-func (d *ProviderDispatch) FreeAddressInfo(*Client, *AddrInfo) {}
+func (d *ProviderDispatch) FreeAddressInfo(client *Client, list *AddrInfo) {
+	d.watch("FreeAddressInfo", client, nil, list).leave(ntstatus.Success)
+}
 
 // GetNameInfo turns an address into the names of a host and a service
 // (WskGetNameInfo); either pointer may be nil, not both. They are filled in before the
@@ -95,13 +106,19 @@ func (d *ProviderDispatch) FreeAddressInfo(*Client, *AddrInfo) {}
 // It answers the same as GetAddressInfo.
 func (d *ProviderDispatch) GetNameInfo(client *Client, sockAddr *SockAddr, nodeName, serviceName *string,
 	flags uint32, i *irp.IRP) ntstatus.Status {
+	c := d.watch("GetNameInfo", client, i, nil)
+	return c.leave(d.getNameInfo(c, client, sockAddr, nodeName, serviceName, flags, i))
+}
+
+func (d *ProviderDispatch) getNameInfo(c *Call, client *Client, sockAddr *SockAddr, nodeName, serviceName *string,
+	flags uint32, i *irp.IRP) ntstatus.Status {
 	const known = NI_NUMERICHOST | NI_NAMEREQD | NI_NUMERICSERV | NI_DGRAM
 	if sockAddr == nil || !sockAddr.AddrPort().IsValid() || nodeName == nil && serviceName == nil || flags&^known != 0 ||
 		flags&NI_NAMEREQD != 0 && flags&NI_NUMERICHOST != 0 {
-		return refuseIRP(i, ntstatus.InvalidParameter)
+		return refuseIRP(c, i, ntstatus.InvalidParameter)
 	}
 	at := sockAddr.AddrPort()
-	return d.lookup(client, i, func(ctx context.Context, r Resolver) ntstatus.Status {
+	return d.lookup(c, client, i, func(ctx context.Context, r Resolver) ntstatus.Status {
 		return nameOf(ctx, r, at, flags, nodeName, serviceName)
 	})
 }

@@ -36,13 +36,15 @@ type IRP struct {
 	status          StatusBlock
 	pendingReturned bool
 	hook            func() // the operation's cancel hook while the provider owns the IRP
+	allocated       bool   // made by New
+	watcher         Watcher
 }
 
 // New returns an idle IRP with the given routine and context (IoAllocateIrp and
 // IoSetCompletionRoutine). routine may be nil: then nothing is called and State
 // tells when it is over.
 func New(routine CompletionRoutine, context any) *IRP {
-	return &IRP{routine: routine, context: context}
+	return &IRP{routine: routine, context: context, allocated: true}
 }
 
 // SetCompletionRoutine sets what is called on completion, whatever the result
@@ -71,13 +73,18 @@ func (i *IRP) Reuse(status ntstatus.Status) ntstatus.Status {
 		return ntstatus.InvalidParameter
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	if _, legal := i.happen(EventReuse); !legal {
+	from, w := i.state, i.watcher
+	_, legal := i.happen(EventReuse)
+	if legal {
+		i.routine, i.context = nil, nil
+		i.status = StatusBlock{Status: status}
+		i.pendingReturned = false
+	}
+	i.mu.Unlock()
+	tell(w, EventReuse, from, legal)
+	if !legal {
 		return ntstatus.InvalidDeviceState
 	}
-	i.routine, i.context = nil, nil
-	i.status = StatusBlock{Status: status}
-	i.pendingReturned = false
 	return ntstatus.Success
 }
 
@@ -90,9 +97,11 @@ func (i *IRP) Cancel() bool {
 		return false
 	}
 	i.mu.Lock()
-	c, _ := i.happen(EventCancel)
+	from, w := i.state, i.watcher
+	c, legal := i.happen(EventCancel)
 	hook := i.hook
 	i.mu.Unlock()
+	tell(w, EventCancel, from, legal)
 	if !c.hook || hook == nil {
 		return false
 	}
@@ -108,12 +117,17 @@ func (i *IRP) Free() ntstatus.Status {
 		return ntstatus.InvalidParameter
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	if _, legal := i.happen(EventFree); !legal {
+	from, w := i.state, i.watcher
+	_, legal := i.happen(EventFree)
+	if legal {
+		i.routine, i.context, i.hook = nil, nil, nil
+		i.status.Object = nil
+	}
+	i.mu.Unlock()
+	tell(w, EventFree, from, legal)
+	if !legal {
 		return ntstatus.InvalidDeviceState
 	}
-	i.routine, i.context, i.hook = nil, nil, nil
-	i.status.Object = nil
 	return ntstatus.Success
 }
 
@@ -124,8 +138,12 @@ func (i *IRP) IoStatus() StatusBlock {
 		return StatusBlock{Status: ntstatus.InvalidParameter}
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.status
+	state, value, w := i.state, i.status, i.watcher
+	i.mu.Unlock()
+	if w != nil {
+		w.Read(state, true)
+	}
+	return value
 }
 
 // PendingReturned reports, from completion until Reuse, whether the call that
@@ -135,8 +153,12 @@ func (i *IRP) PendingReturned() bool {
 		return false
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.pendingReturned
+	state, value, w := i.state, i.pendingReturned, i.watcher
+	i.mu.Unlock()
+	if w != nil {
+		w.Read(state, true)
+	}
+	return value
 }
 
 // State returns where the IRP is in its life; a snapshot only.
@@ -145,8 +167,12 @@ func (i *IRP) State() State {
 		return Freed
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.state
+	value, w := i.state, i.watcher
+	i.mu.Unlock()
+	if w != nil {
+		w.Read(value, false)
+	}
+	return value
 }
 
 // happen is the only place that changes the state. Precondition: i.mu is held.

@@ -19,13 +19,18 @@ func Submit(i *IRP, hook func()) (Request, ntstatus.Status) {
 		return Request{}, ntstatus.InvalidParameter
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	if _, legal := i.happen(EventSubmit); !legal {
+	from, w := i.state, i.watcher
+	_, legal := i.happen(EventSubmit)
+	if legal {
+		i.hook = hook
+		i.status = StatusBlock{Status: ntstatus.Pending}
+		i.pendingReturned = false
+	}
+	i.mu.Unlock()
+	tell(w, EventSubmit, from, legal)
+	if !legal {
 		return Request{}, ntstatus.InvalidParameter
 	}
-	i.hook = hook
-	i.status = StatusBlock{Status: ntstatus.Pending}
-	i.pendingReturned = false
 	return Request{irp: i}, ntstatus.Success
 }
 
@@ -61,14 +66,20 @@ func (r Request) Complete(result StatusBlock) bool {
 		return false
 	}
 	i.mu.Lock()
+	from, w := i.state, i.watcher
 	if _, legal := i.happen(EventComplete); !legal {
 		i.mu.Unlock()
+		tell(w, EventComplete, from, false)
 		return false
 	}
 	i.status = result
 	i.hook = nil
-	routine, context := i.routine, i.context
+	routine, context, pended := i.routine, i.context, i.pendingReturned
 	i.mu.Unlock()
+	tell(w, EventComplete, from, true)
+	if w != nil {
+		defer w.Routine(result, pended, routine != nil)()
+	}
 	if routine != nil {
 		routine(i, context)
 	}
