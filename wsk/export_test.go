@@ -87,3 +87,21 @@ func (f *flow) stateOf() State {
 	}
 	return f.describe().State
 }
+
+// Left returns how much a socket still holds on to: requests, indications and bytes.
+func (s *ConnectionSocket) Left() int { return s.f().left() }
+func (s *StreamSocket) Left() int     { return s.f().left() }
+func (s *ListenSocket) Left() int     { return s.f().left() }
+func (s *DatagramSocket) Left() int   { return s.f().left() }
+func (s *BasicSocket) Left() int      { return s.f().left() }
+
+func (f *flow) left() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.accepts) + len(f.recvs) + len(f.sends) + len(f.finished) + f.calls
+	if f.connect != nil || f.closing != nil {
+		n++
+	}
+	n += len(f.in.held) + len(f.in.retained) + f.in.bytes
+	return n + len(f.dg.held) + len(f.dg.retained) + f.dg.bytes
+}

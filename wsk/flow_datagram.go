@@ -343,7 +343,9 @@ func (f *flow) indicatedFrom(nodes []*DatagramIndication, batch []*message, stat
 	}
 	if status == ntstatus.DataNotAccepted && f.events.static&EventReceiveFrom == 0 {
 		f.events.enabled &^= EventReceiveFrom
-		f.dg.held = append(batch, f.dg.held...)
+		if f.state < Closing {
+			f.dg.held = append(batch, f.dg.held...)
+		}
 	}
 }
 

@@ -143,7 +143,7 @@ func (f *flow) indicated(ind *DataIndication, data []byte, status ntstatus.Statu
 	if status != ntstatus.Success {
 		accepted = 0
 	}
-	if accepted >= uint64(len(data)) {
+	if accepted >= uint64(len(data)) || f.state >= Closing {
 		return
 	}
 	f.in.held, f.in.stopped = data[accepted:], true

@@ -1,9 +1,12 @@
 package wsk_test
 
 import (
+	"context"
 	"flag"
-	"math/rand"
+	"math/rand/v2"
+	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,238 +21,398 @@ import (
 )
 
 var (
-	stressSeed = flag.Int64("wsk.seed", 1, "seed of the random stress test")
-	stressN    = flag.Int("wsk.sockets", 600, "sockets in the random stress test")
+	stressSeed = flag.Uint64("wsk.seed", 1, "seed of the stress test; 0: a new one")
+	stressIRPs = flag.Int64("wsk.irps", 60_000, "IRPs that the stress test completes at least")
 )
 
-// counted is an IRP of the stress test: submitted says whether a call took it.
-type counted struct {
-	irp.IRP
-	completed atomic.Int32
-	pending   atomic.Bool
-	done      chan struct{}
-	status    ntstatus.Status
-}
+// Of each storm.
+const (
+	stormLives   = 120 // sockets that are created, beside those that are accepted
+	stormWorkers = 8   // of those at once
+	stormGuard   = 2 * time.Minute
+)
 
-func newCounted() *counted {
-	c := &counted{done: make(chan struct{})}
-	c.SetCompletionRoutine(func(i *irp.IRP, ctx any) {
-		c := ctx.(*counted)
-		if c.completed.Add(1) == 1 {
-			c.status = i.IoStatus().Status
-			c.pending.Store(i.PendingReturned())
-			close(c.done)
-		}
-	}, c)
-	return c
-}
-
-// check verifies one call: what was returned against what happened.
-func (c *counted) check(t *testing.T, returned ntstatus.Status) {
-	<-c.done
-	if n := c.completed.Load(); n != 1 {
-		t.Errorf("an IRP was completed %d times", n)
-	}
-	if pended := returned == ntstatus.Pending; c.pending.Load() != pended {
-		t.Errorf("returned %v, PendingReturned %v", returned, c.pending.Load())
-	} else if !pended && c.status != returned {
-		t.Errorf("returned %v inline, completed with %v", returned, c.status)
-	}
-}
-
-// TestStress has many sockets under random calls, cancels, closes and peers; each
-// IRP completes exactly once and nothing is left.
+// TestStress has sockets of every category under random calls, cancels, closes and
+// far ends, in storms of a provider each: each IRP completes exactly once, and nothing
+// is left. The seed decides what is called; who wins a race is the scheduler's.
 func TestStress(t *testing.T) {
 	covers.IDs(t, "P1")
-	for name, mode := range map[string]wsk.CompletionMode{
-		"later": wsk.CompleteLater, "inline": wsk.CompleteInline, "random": wsk.CompleteRandom,
-	} {
-		t.Run(name, func(t *testing.T) { stress(t, mode) })
+	if *stressSeed == 0 {
+		*stressSeed = rand.Uint64()
+	}
+	t.Logf("to run it again: -run '^TestStress$' -wsk.seed=%d -wsk.irps=%d", *stressSeed, *stressIRPs)
+	modes := []wsk.CompletionMode{wsk.CompleteLater, wsk.CompleteInline, wsk.CompleteRandom}
+	var completed, sockets, transports int64
+	statuses := map[ntstatus.Status]int64{}
+	succeeded := map[string]int64{}
+	for n := uint64(0); completed < *stressIRPs && !t.Failed(); n++ {
+		s := newStorm(t, modes[n%3], *stressSeed, n)
+		s.run(n%5 == 4)
+		completed += s.ledger.Completed()
+		sockets += s.sockets.Load()
+		transports += int64(len(s.ends) + len(s.boxes))
+		for status, k := range s.ledger.Statuses() {
+			statuses[status] += k
+		}
+		for i := range stressVerbs {
+			if !stressVerbs[i].fails {
+				succeeded[stressVerbs[i].name] += s.succeeded[i].Load()
+			}
+		}
+	}
+	t.Logf("%d IRPs completed on %d sockets and %d transports: %v", completed, sockets, transports, statuses)
+	for name, k := range succeeded {
+		if k == 0 && completed >= 60_000 {
+			t.Errorf("%s never succeeded: the storm does not reach it", name)
+		}
 	}
 }
 
-func stress(t *testing.T, mode wsk.CompletionMode) {
-	var mu sync.Mutex
-	peers := map[*wsktest.Peer]bool{}
-	var peersOver sync.WaitGroup
-	p := wsk.NewProvider()
-	p.SetCompletionMode(mode, uint64(*stressSeed))
-	seeds := rand.New(rand.NewSource(*stressSeed))
-	seed := func() int64 { mu.Lock(); defer mu.Unlock(); return seeds.Int63() }
-	err := p.Start(wsktest.Network(func(bool) (wsk.Transport, error) {
-		peer := wsktest.NewPeer()
-		over := make(chan struct{})
-		var once sync.Once
-		end := func() { once.Do(func() { close(over) }) }
-		abort, closing := peer.Transport.AbortFunc, peer.Transport.CloseFunc
-		peer.Transport.AbortFunc = func() { abort(); end() }
-		peer.Transport.CloseFunc = func() error { defer end(); return closing() }
-		rng := rand.New(rand.NewSource(seed()))
-		peersOver.Go(func() { drive(peer, rng, over) })
-		mu.Lock()
-		defer mu.Unlock()
-		peers[peer] = true
-		return peer.Transport, nil
-	}))
-	if err != nil {
+// storm is one provider, its client, its far ends and the account of all IRPs.
+type storm struct {
+	t         *testing.T
+	p         *wsk.Provider
+	reg       *wsk.Registration
+	npi       wsk.ProviderNPI
+	ledger    wsktest.Ledger
+	sockets   atomic.Int64
+	succeeded []atomic.Int64 // by verb
+	dice      atomic.Uint64  // of callbacks and routines
+	seed      uint64
+
+	mu    sync.Mutex // guards all below
+	ends  []*farEnd
+	live  []*farEnd
+	boxes []*wsktest.Mailbox
+}
+
+func newStorm(t *testing.T, mode wsk.CompletionMode, seed, number uint64) *storm {
+	s := &storm{t: t, p: wsk.NewProvider(), seed: seed<<20 + number, succeeded: make([]atomic.Int64, len(stressVerbs))}
+	s.p.SetCompletionMode(mode, s.seed)
+	s.p.SetResolver(book{})
+	if err := s.p.Start(wsktest.DatagramNetwork{Network: s.newTransport, Datagrams: s.newMailbox}); err != nil {
 		t.Fatal(err)
 	}
-	reg := register(t, p, wsk.Version1_0)
-	var npi wsk.ProviderNPI
-	if st := reg.CaptureProviderNPI(wsk.NoWait, &npi); st != ntstatus.Success {
+	s.reg = register(t, s.p, wsk.Version1_0)
+	if st := s.reg.CaptureProviderNPI(wsk.NoWait, &s.npi); st != ntstatus.Success {
 		t.Fatal(st)
 	}
-	var total atomic.Int64
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 8)
-	for range *stressN {
+	if number%2 == 1 { // half of the storms have static callbacks
+		in := wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: wsk.EventReceive | wsk.EventReceiveFrom | wsk.EventAccept}
+		if st := s.npi.Dispatch.ControlClient(s.npi.Client, wsk.SetStaticEventCallbacks, in.Bytes(), nil, nil, nil); st != ntstatus.Success {
+			t.Fatal(st)
+		}
+	}
+	return s
+}
+
+// run lives all lives and looks what is left. With a stop, the provider is withdrawn
+// in the middle of it.
+func (s *storm) run(stop bool) {
+	var lives, ends sync.WaitGroup
+	slots := make(chan struct{}, stormWorkers)
+	for n := range uint64(stormLives) {
 		slots <- struct{}{}
-		s := seed()
-		wg.Go(func() {
+		if stop && n == stormLives/2 {
+			ends.Go(s.p.Stop)
+		}
+		lives.Go(func() {
 			defer func() { <-slots }()
-			total.Add(socketLife(t, npi, rand.New(rand.NewSource(s))))
+			s.life(rand.New(rand.NewPCG(s.seed, n)))
 		})
 	}
-	wg.Wait()
-	reg.ReleaseProviderNPI()
-	reg.Deregister()
-	p.Stop()
-	peersOver.Wait()
-	t.Logf("seed %d: %d IRPs on %d sockets, %d transports", *stressSeed, total.Load(), *stressN, len(peers))
+	lives.Wait()
+	ends.Wait()
+	s.reg.ReleaseProviderNPI()
+	ctx, cancel := context.WithTimeout(context.Background(), stormGuard)
+	defer cancel()
+	if err := s.reg.DeregisterContext(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	s.p.Stop()
+	s.nothingIsLeft()
 }
 
-// drive plays the far end at random until the transport is given up: some peers
-// refuse, some never answer, most accept and then do anything.
-func drive(p *wsktest.Peer, rng *rand.Rand, over <-chan struct{}) {
-	answer := rng.Intn(6)
-	for {
-		select {
-		case <-over:
-			return
-		default:
-			runtime.Gosched()
+func (s *storm) nothingIsLeft() {
+	for _, fault := range s.ledger.Faults() {
+		s.t.Error(fault)
+	}
+	if n := s.ledger.Open(); n != 0 {
+		s.t.Errorf("%d IRPs have not completed", n)
+	}
+	for _, e := range s.ends {
+		if seen := e.Seen(); e.known.Load() && !seen.Closed && !seen.Aborted {
+			s.t.Errorf("a transport was not given up: %+v", seen)
 		}
-		if !p.Seen().Connecting {
-			continue
+	}
+	for _, b := range s.boxes {
+		if _, _, closed := b.Told(); !closed {
+			s.t.Error("a UDP transport was not closed")
 		}
-		switch answer {
-		case 0:
-			p.Refuse(syscall.ECONNREFUSED)
-			<-over
-			return
-		case 1:
-			<-over
-			return
-		case 2:
-			p.Establish()
-			answer = 3 + rng.Intn(40) // and some time later the data is through
-		case 3:
-			p.Accept()
-			answer = -1
-		case -1:
-			disturb(p, rng)
-		default:
-			answer--
-		}
+	}
+	if s.t.Failed() {
+		s.t.Logf("in storm %#x", s.seed)
 	}
 }
 
-// disturb does something to a connection.
-func disturb(p *wsktest.Peer, rng *rand.Rand) {
-	switch n := rng.Intn(1000); {
-	case n < 2:
-		p.Fail(syscall.ECONNRESET)
-	case n < 6:
-		p.FIN()
-	case n < 300:
-		p.Deliver(make([]byte, rng.Intn(64)))
-	case n < 500:
-		p.SetWindow(rng.Intn(64))
-	case n < 550:
-		p.SetWindow(-1)
-	default:
-		p.AckAll()
-	}
+// roll is a die for callbacks and routines.
+func (s *storm) roll(n uint64) uint64 {
+	x := (s.dice.Add(1) + s.seed) * 0x9E3779B97F4A7C15
+	x ^= x >> 32
+	return x * 0xD6E8FEB86659FD93 >> 32 % n
 }
 
-// socketLife lives one socket's life and returns how many IRPs it took.
-func socketLife(t *testing.T, npi wsk.ProviderNPI, rng *rand.Rand) int64 {
-	create := newCounted()
-	st := npi.Dispatch.Socket(npi.Client, wsk.AF_INET, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagConnectionSocket, nil, nil, &create.IRP)
-	create.check(t, st)
-	s := create.IoStatus().Object.(*wsk.ConnectionSocket)
-	bind := newCounted()
-	bind.check(t, s.Bind(&wildcard, 0, &bind.IRP))
+// farEnd is a peer and how far it has come.
+type farEnd struct {
+	*wsktest.Peer
+	known atomic.Bool // the provider has the transport
+	mu    sync.Mutex
+	taken bool // the connect was answered
+}
 
-	var submitted, completed sync.WaitGroup
-	var n atomic.Int64
-	n.Store(4)
-	connect := newCounted()
-	st = s.ConnectEx(&server4, wsk.NewBuf(make([]byte, 500)), 0, &connect.IRP)
-	if rng.Intn(3) > 0 {
-		// Some of these connect for ever; the random calls below find them so.
-		time.AfterFunc(5*time.Millisecond, func() { connect.Cancel() })
-		connect.check(t, st)
-	} else {
-		completed.Go(func() { connect.check(t, st) })
+func (s *storm) newTransport(bool) (wsk.Transport, error) {
+	e := s.end(wsktest.NewPeer())
+	e.known.Store(true)
+	return e.Transport, nil
+}
+
+// end puts a peer on the books, and takes it off the live ones when it is given up.
+func (s *storm) end(p *wsktest.Peer) *farEnd {
+	e := &farEnd{Peer: p}
+	over := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.live = slices.DeleteFunc(s.live, func(l *farEnd) bool { return l == e })
 	}
-	for range 3 {
-		mine := rand.New(rand.NewSource(rng.Int63()))
-		submitted.Go(func() {
-			for range 25 {
-				n.Add(1)
-				randomCall(t, s, mine, &completed)
+	abort, closing, accept := p.Transport.AbortFunc, p.Transport.CloseFunc, p.Transport.AcceptFunc
+	p.Transport.AbortFunc = func() { abort(); over() }
+	p.Transport.CloseFunc = func() error { defer over(); return closing() }
+	p.Transport.AcceptFunc = func() (wsk.Transport, error) {
+		t, err := accept()
+		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, l := range s.ends {
+				if l.Transport == t {
+					l.known.Store(true)
+				}
 			}
-		})
+		}
+		return t, err
 	}
-	if rng.Intn(4) > 0 {
-		submitted.Wait() // an orderly client
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends, s.live = append(s.ends, e), append(s.live, e)
+	return e
+}
+
+func (s *storm) newMailbox(bool) (wsk.Datagram, error) {
+	m := &wsktest.Mailbox{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boxes = append(s.boxes, m)
+	return m, nil
+}
+
+// weather does something to some far end.
+func (s *storm) weather(rng *rand.Rand) {
+	var e *farEnd
+	var m *wsktest.Mailbox
+	s.mu.Lock()
+	if len(s.live) > 0 {
+		e = s.live[rng.IntN(len(s.live))]
+	}
+	if n := len(s.boxes); n > 0 && rng.IntN(3) == 0 {
+		m = s.boxes[n-1-rng.IntN(min(n, stormWorkers))]
+	}
+	s.mu.Unlock()
+	if m != nil {
+		post(m, rng)
+	}
+	if e == nil {
+		return
+	}
+	switch seen := e.Seen(); {
+	case seen.Backlog > 0:
+		if seen.Waiting < 4 {
+			e.arrive(s)
+		}
+	case seen.Connecting:
+		e.answer(rng)
+	case e.known.Load() && seen.Remote.IsValid():
+		e.disturb(rng)
+	}
+}
+
+func (e *farEnd) arrive(s *storm) { s.end(e.Arrive(remoteA)) }
+
+// answer answers a connect, most of the time well, or does something else to a
+// connection that is up.
+func (e *farEnd) answer(rng *rand.Rand) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch n := rng.IntN(10); {
+	case e.taken:
+		e.disturb(rng)
+	case n == 0:
+		e.Refuse(syscall.ECONNREFUSED)
+	case n == 1:
+		e.Establish()
+	case n < 8:
+		e.taken = true
+		e.Accept()
+	}
+}
+
+func (e *farEnd) disturb(rng *rand.Rand) {
+	switch n := rng.IntN(1000); {
+	case n < 2:
+		e.Fail([]error{syscall.ECONNRESET, syscall.ETIMEDOUT}[n])
+	case n < 6:
+		e.FIN()
+	case n < 300:
+		e.Deliver(make([]byte, rng.IntN(64)))
+	case n < 450:
+		e.SetWindow(rng.IntN(64))
+	case n < 520:
+		e.SetWindow(-1)
+	case n < 540:
+		e.SetIdealBacklog(rng.IntN(4))
+	default:
+		e.AckAll()
+	}
+}
+
+func post(m *wsktest.Mailbox, rng *rand.Rand) {
+	switch rng.IntN(12) {
+	case 0:
+		m.Mishap(syscall.ECONNREFUSED)
+	case 1:
+		m.Refuse([]error{syscall.EAGAIN, syscall.ENETUNREACH, syscall.EMSGSIZE}[rng.IntN(3)])
+	case 2, 3, 4:
+		m.Refuse(nil)
+	default:
+		m.Deliver(remoteA, []netip.Addr{here, netip.MustParseAddr("224.0.0.1")}[rng.IntN(2)], "datagram")
+	}
+}
+
+// life lives one socket's life, and those of the sockets that it accepts.
+func (s *storm) life(rng *rand.Rand) {
+	v := s.create(rng)
+	if v == nil {
+		return
+	}
+	v.begin(rng)
+	var callers sync.WaitGroup
+	for range 3 {
+		mine := rand.New(rand.NewPCG(rng.Uint64(), 0))
+		callers.Go(func() { v.calls(mine, 40) })
+	}
+	if rng.IntN(4) > 0 {
+		callers.Wait() // an orderly client
+		v.orderly = true
 	}
 	// The other kind closes with calls running, which the interface forbids; the
 	// IRPs still complete once each.
-	last := newCounted()
-	last.check(t, s.CloseSocket(&last.IRP))
-	if last.status != ntstatus.Success {
-		t.Errorf("the close completed with %v", last.status)
+	v.close()
+	callers.Wait()
+	v.after()
+	for _, next := range v.takeChildren() {
+		next.calls(rng, 30)
+		next.orderly = true
+		next.close()
+		next.after()
 	}
-	submitted.Wait()
-	completed.Wait()
-	return n.Load()
 }
 
-// randomCall submits one operation, cancels it sometimes, and waits for it
-// somewhere else.
-func randomCall(t *testing.T, s *wsk.ConnectionSocket, rng *rand.Rand, waits *sync.WaitGroup) {
-	q := newCounted()
-	if rng.Intn(20) == 0 {
-		q.Cancel()
+// call makes one call of a verb; sometimes its routine makes another one with the same
+// IRP.
+func (v *victim) call(rng *rand.Rand, verb int) *wsktest.Entry {
+	e := v.storm.ledger.New(nil)
+	if rng.IntN(30) == 0 {
+		e.Cancel()
 	}
-	buf := wsk.NewBuf(make([]byte, rng.Intn(100)), make([]byte, rng.Intn(100)))
-	cancel := rng.Intn(4) == 0
-	var st ntstatus.Status
-	switch n := rng.Intn(100); {
-	case n < 2:
-		st = s.ConnectEx(&server4, buf, 0, &q.IRP)
-	case n < 40:
-		st = s.Send(buf, uint32(rng.Intn(2))*wsk.FlagNoDelay, &q.IRP)
-	case n < 80:
-		st = s.Receive(buf, uint32(rng.Intn(2))*wsk.FlagWaitAll, &q.IRP)
-	case n < 82:
-		st, cancel = s.Receive(&wsk.Buf{}, wsk.FlagDrain, &q.IRP), true
-	case n < 84:
-		st = s.Disconnect(buf, 0, &q.IRP)
-	case n < 85:
-		st = s.Disconnect(nil, wsk.FlagAbortive, &q.IRP)
-	case n < 92:
-		st = s.GetLocalAddress(new(wsk.SockAddr), &q.IRP)
+	v.submit(e, &stressCall{rng: rng}, verb)
+	return e
+}
+
+func (v *victim) submit(e *wsktest.Entry, c *stressCall, verb int) {
+	v.loose.Add(1)
+	v.open.Add(1)
+	e.Then(func(e *wsktest.Entry, result irp.StatusBlock) {
+		defer v.loose.Done()
+		if !c.loose {
+			defer v.open.Add(-1)
+		}
+		if result.Status == ntstatus.Success {
+			v.storm.succeeded[verb].Add(1)
+		}
+		if s, ok := result.Object.(*wsk.ConnectionSocket); ok {
+			v.bear(c.child, s)
+		}
+	})
+	e.Submit(func(i *irp.IRP) ntstatus.Status { return stressVerbs[verb].call(v, c, i) })
+	if c.loose {
+		v.open.Add(-1)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.others = append(v.others, e)
+	}
+}
+
+// calls makes n random calls, cancels some, and lets the world turn.
+func (v *victim) calls(rng *rand.Rand, n int) {
+	var pended []*wsktest.Entry
+	for range n {
+		pended = append(pended, v.call(rng, v.choose(rng)))
+		for range rng.IntN(4) {
+			v.storm.weather(rng)
+			runtime.Gosched()
+		}
+		switch other := pended[rng.IntN(len(pended))]; rng.IntN(8) {
+		case 0, 1:
+			other.Cancel()
+		case 2: // in use, or used up: refused, and left alone
+			if st := v.any.CloseSocket(other.IRP()); st != ntstatus.InvalidParameter {
+				v.storm.t.Errorf("an IRP that was not idle was taken: %v", st)
+			}
+		}
+		v.release(rng.IntN(2))
+	}
+}
+
+// close closes the socket and waits until that is over.
+func (v *victim) close() {
+	v.release(-1)
+	v.closing.Store(true)
+	over := make(chan struct{})
+	st := v.storm.ledger.New(func(_ *wsktest.Entry, result irp.StatusBlock) {
+		defer close(over)
+		if result.Status != ntstatus.Success {
+			return
+		}
+		v.over.Store(true)
+		if n := v.open.Load(); n != 0 && v.orderly {
+			v.storm.t.Errorf("a close completed before %d other requests", n)
+		}
+	}).Submit(v.any.CloseSocket)
+	switch {
+	case st == ntstatus.FileForcedClosed && v.closed.Load(): // a callback was quicker
+		<-v.closedBy
+	case st != ntstatus.Pending:
+		v.storm.t.Errorf("a close returned %v", st)
 	default:
-		st = s.ControlSocket(wsk.GetOption, wsk.TCP_NODELAY, wsk.IPPROTO_TCP, nil, make([]byte, 4), nil, &q.IRP)
+		<-over
 	}
-	for range rng.Intn(60) {
-		runtime.Gosched() // let the peer and the worker do something
+}
+
+// after looks at what must not be there any more.
+func (v *victim) after() {
+	if left := v.any.(interface{ Left() int }).Left(); left != 0 {
+		v.storm.t.Errorf("a closed socket holds on to %d requests, indications or bytes", left)
 	}
-	waits.Go(func() { q.check(t, st) })
-	if cancel {
-		q.Cancel()
+	e := v.storm.ledger.New(nil)
+	if st := e.Submit(v.any.CloseSocket); st != ntstatus.FileForcedClosed {
+		v.storm.t.Errorf("a second close returned %v", st)
 	}
 }
