@@ -326,113 +326,111 @@ func randomEvents(v *victim, rng *rand.Rand) uint32 {
 	return events[rng.IntN(len(events))]
 }
 
-// stressVerbs is never written to.
-var stressVerbs []stressVerb
+// here returns where a socket is to be bound.
+func (v *victim) here() *wsk.SockAddr {
+	if v.is&onAccept != 0 {
+		return &server4
+	}
+	return &wildcard
+}
 
-func init() {
-	bound := func(v *victim) *wsk.SockAddr {
-		if v.is&onAccept != 0 {
-			return &server4
-		}
-		return &wildcard
-	}
-	stressVerbs = []stressVerb{
-		{"Bind", onAll &^ onBasic, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(interface {
-				Bind(*wsk.SockAddr, uint32, *irp.IRP) ntstatus.Status
-			}).Bind(bound(v), 0, i)
-		}, false},
-		{"ConnectEx", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).ConnectEx(&server4, randomBuf(c.rng), 0, i)
-		}, false},
-		{"Connect", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Connect(&server4, 0, i)
-		}, true},
-		{"Send", onTCP, 35, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Send(randomBuf(c.rng), uint32(c.rng.IntN(2))*wsk.FlagNoDelay, i)
-		}, false},
-		{"Receive", onTCP, 30, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Receive(randomBuf(c.rng), uint32(c.rng.IntN(2))*wsk.FlagWaitAll, i)
-		}, false},
-		{"Receive nothing", onTCP, 8, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Receive(&wsk.Buf{}, 0, i)
-		}, false},
-		{"Receive and drain", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Receive(&wsk.Buf{}, wsk.FlagDrain, i)
-		}, true},
-		{"Disconnect", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Disconnect(randomBuf(c.rng), 0, i)
-		}, false},
-		{"Abort", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).Disconnect(nil, wsk.FlagAbortive, i)
-		}, false},
-		{"GetLocalAddress", onAll &^ onBasic, 4, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(interface {
-				GetLocalAddress(*wsk.SockAddr, *irp.IRP) ntstatus.Status
-			}).GetLocalAddress(new(wsk.SockAddr), i)
-		}, false},
-		{"GetRemoteAddress", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(socket).GetRemoteAddress(new(wsk.SockAddr), i)
-		}, false},
-		{"Listen", onStream, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(*wsk.StreamSocket).Listen(i)
-		}, false},
-		{"Accept", onAccept, 20, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			c.child = v.storm.victim(onConnection)
-			return v.any.(interface {
-				Accept(uint32, any, *wsk.ClientConnectionDispatch, *wsk.SockAddr, *wsk.SockAddr, *irp.IRP) ntstatus.Status
-			}).Accept(0, c.child, c.child.connectionTable(), new(wsk.SockAddr), new(wsk.SockAddr), i)
-		}, false},
-		{"InspectComplete", onListen, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(*wsk.ListenSocket).InspectComplete(&wsk.InspectID{Key: c.rng.Uint64()}, wsk.InspectAccept, i)
-		}, true},
-		{"SendTo", onDatagram, 20, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.(*wsk.DatagramSocket).SendTo(randomBuf(c.rng), 0, &server4, nil, i)
-		}, false},
-		{"SendMessages", onDatagram, 10, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			list := &wsk.BufList{Buffer: *randomBuf(c.rng), Next: &wsk.BufList{Buffer: *randomBuf(c.rng)}}
-			return v.any.(*wsk.DatagramSocket).SendMessages(list, 0, &server4, nil, i)
-		}, false},
-		{"ReceiveFrom", onDatagram, 30, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			n, flags := uint32(32), uint32(0)
-			return v.any.(*wsk.DatagramSocket).ReceiveFrom(randomBuf(c.rng), 0, new(wsk.SockAddr), &n, make([]byte, n), &flags, i)
-		}, false},
-		{"fix an address", onDatagram, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			address := [][]byte{nil, server4.Bytes()}[c.rng.IntN(2)]
-			return v.any.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_SET_REMOTE_ADDRESS, 0, address, nil, nil, i)
-		}, false},
-		{"get an option", onAll, 4, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.ControlSocket(wsk.GetOption, wsk.SO_TYPE, wsk.SOL_SOCKET, nil, make([]byte, 4), nil, i)
-		}, false},
-		{"set an option", onAll, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.ControlSocket(wsk.SetOption, wsk.SO_RCVBUF, wsk.SOL_SOCKET, le(4096), nil, nil, i)
-		}, false},
-		{"ask for the backlog", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return v.any.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 8), nil, i)
-		}, false},
-		{"enable events", onAll &^ onBasic, 6, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return switchEvents(v.any, randomEvents(v, c.rng), i)
-		}, false},
-		{"disable events", onAll &^ onBasic, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			return switchEvents(v.any, wsk.EventDisable|randomEvents(v, c.rng), i)
-		}, false},
-		{"SocketConnect", onBasic, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			c.child, c.loose = v.storm.victim(onConnection), true
-			d := v.storm.npi.Dispatch
-			return d.SocketConnect(v.storm.npi.Client, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, &wildcard, &server4, 0, c.child, c.child.connectionTable(), i)
-		}, false},
-		{"GetAddressInfo", onBasic, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			c.loose = true
-			name := []string{"host", "slow", "nobody"}[c.rng.IntN(3)]
-			return v.storm.npi.Dispatch.GetAddressInfo(v.storm.npi.Client, name, "", nil, new(*wsk.AddrInfo), i)
-		}, false},
-		{"GetNameInfo", onBasic, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			c.loose = true
-			return v.storm.npi.Dispatch.GetNameInfo(v.storm.npi.Client, &server4, new(string), new(string), 0, i)
-		}, false},
-		{"ControlClient", onBasic, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-			c.loose = true
-			return v.storm.npi.Dispatch.ControlClient(v.storm.npi.Client, wsk.TransportListChange, nil, nil, nil, i)
-		}, true},
-	}
+// stressVerbs is never written to.
+var stressVerbs = []stressVerb{
+	{"Bind", onAll &^ onBasic, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(interface {
+			Bind(*wsk.SockAddr, uint32, *irp.IRP) ntstatus.Status
+		}).Bind(v.here(), 0, i)
+	}, false},
+	{"ConnectEx", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).ConnectEx(&server4, randomBuf(c.rng), 0, i)
+	}, false},
+	{"Connect", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Connect(&server4, 0, i)
+	}, true},
+	{"Send", onTCP, 35, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Send(randomBuf(c.rng), uint32(c.rng.IntN(2))*wsk.FlagNoDelay, i)
+	}, false},
+	{"Receive", onTCP, 30, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Receive(randomBuf(c.rng), uint32(c.rng.IntN(2))*wsk.FlagWaitAll, i)
+	}, false},
+	{"Receive nothing", onTCP, 8, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Receive(&wsk.Buf{}, 0, i)
+	}, false},
+	{"Receive and drain", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Receive(&wsk.Buf{}, wsk.FlagDrain, i)
+	}, true},
+	{"Disconnect", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Disconnect(randomBuf(c.rng), 0, i)
+	}, false},
+	{"Abort", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).Disconnect(nil, wsk.FlagAbortive, i)
+	}, false},
+	{"GetLocalAddress", onAll &^ onBasic, 4, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(interface {
+			GetLocalAddress(*wsk.SockAddr, *irp.IRP) ntstatus.Status
+		}).GetLocalAddress(new(wsk.SockAddr), i)
+	}, false},
+	{"GetRemoteAddress", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(socket).GetRemoteAddress(new(wsk.SockAddr), i)
+	}, false},
+	{"Listen", onStream, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(*wsk.StreamSocket).Listen(i)
+	}, false},
+	{"Accept", onAccept, 20, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		c.child = v.storm.victim(onConnection)
+		return v.any.(interface {
+			Accept(uint32, any, *wsk.ClientConnectionDispatch, *wsk.SockAddr, *wsk.SockAddr, *irp.IRP) ntstatus.Status
+		}).Accept(0, c.child, c.child.connectionTable(), new(wsk.SockAddr), new(wsk.SockAddr), i)
+	}, false},
+	{"InspectComplete", onListen, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(*wsk.ListenSocket).InspectComplete(&wsk.InspectID{Key: c.rng.Uint64()}, wsk.InspectAccept, i)
+	}, true},
+	{"SendTo", onDatagram, 20, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(*wsk.DatagramSocket).SendTo(randomBuf(c.rng), 0, &server4, nil, i)
+	}, false},
+	{"SendMessages", onDatagram, 10, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		list := &wsk.BufList{Buffer: *randomBuf(c.rng), Next: &wsk.BufList{Buffer: *randomBuf(c.rng)}}
+		return v.any.(*wsk.DatagramSocket).SendMessages(list, 0, &server4, nil, i)
+	}, false},
+	{"ReceiveFrom", onDatagram, 30, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		n, flags := uint32(32), uint32(0)
+		return v.any.(*wsk.DatagramSocket).ReceiveFrom(randomBuf(c.rng), 0, new(wsk.SockAddr), &n, make([]byte, n), &flags, i)
+	}, false},
+	{"fix an address", onDatagram, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		address := [][]byte{nil, server4.Bytes()}[c.rng.IntN(2)]
+		return v.any.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_SET_REMOTE_ADDRESS, 0, address, nil, nil, i)
+	}, false},
+	{"get an option", onAll, 4, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.ControlSocket(wsk.GetOption, wsk.SO_TYPE, wsk.SOL_SOCKET, nil, make([]byte, 4), nil, i)
+	}, false},
+	{"set an option", onAll, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.ControlSocket(wsk.SetOption, wsk.SO_RCVBUF, wsk.SOL_SOCKET, le(4096), nil, nil, i)
+	}, false},
+	{"ask for the backlog", onTCP, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 8), nil, i)
+	}, false},
+	{"enable events", onAll &^ onBasic, 6, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return switchEvents(v.any, randomEvents(v, c.rng), i)
+	}, false},
+	{"disable events", onAll &^ onBasic, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return switchEvents(v.any, wsk.EventDisable|randomEvents(v, c.rng), i)
+	}, false},
+	{"SocketConnect", onBasic, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		c.child, c.loose = v.storm.victim(onConnection), true
+		d := v.storm.npi.Dispatch
+		return d.SocketConnect(v.storm.npi.Client, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, &wildcard, &server4, 0, c.child, c.child.connectionTable(), i)
+	}, false},
+	{"GetAddressInfo", onBasic, 3, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		c.loose = true
+		name := []string{"host", "slow", "nobody"}[c.rng.IntN(3)]
+		return v.storm.npi.Dispatch.GetAddressInfo(v.storm.npi.Client, name, "", nil, new(*wsk.AddrInfo), i)
+	}, false},
+	{"GetNameInfo", onBasic, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		c.loose = true
+		return v.storm.npi.Dispatch.GetNameInfo(v.storm.npi.Client, &server4, new(string), new(string), 0, i)
+	}, false},
+	{"ControlClient", onBasic, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		c.loose = true
+		return v.storm.npi.Dispatch.ControlClient(v.storm.npi.Client, wsk.TransportListChange, nil, nil, nil, i)
+	}, true},
 }
