@@ -10,6 +10,8 @@
 //	        │ ▲
 //	fastopen.Link   puts the first bytes into the SYN
 //	        │ ▲
+//	    gate.Link   holds SYNs until their listener was asked, if it wants that
+//	        │ ▲
 //	  Config.Link   any gVisor LinkEndpoint: iolink over a TUN, a channel, ...
 //
 // Only standard-library types cross an Endpoint: netip addresses, byte slices

@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/wskstack/wskstack/stack/fastopen"
+	"github.com/wskstack/wskstack/stack/gate"
 )
 
 // phase is what an Endpoint can be asked for; what TCP is doing is State's to
@@ -64,6 +65,9 @@ type Endpoint struct {
 	connErr  error // why the last connect failed
 	flow     *fastopen.Flow
 	listener *fastopen.Listener // of ServeFastOpen
+	inspect  bool               // of SetInspect
+	requests *gate.Listener     // while it listens with inspect
+	request  RequestID          // that the connection came from
 	accepted bool               // came from Accept
 	came     fastopen.Outcome   // what Fast Open did for it, once that is known
 	lastAddr netip.AddrPort     // the local address, once closed

@@ -197,6 +197,7 @@ func (e *Endpoint) Abort() {
 func (e *Endpoint) retire() {
 	e.lastAddr = e.localAddr()
 	e.phase = phaseClosed
+	e.stopInspecting()
 	if e.listener != nil {
 		e.listener.Close()
 	}

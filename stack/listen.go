@@ -32,8 +32,12 @@ func (e *Endpoint) Listen(backlog int) error {
 	if err := e.revive(); err != nil {
 		return err
 	}
+	e.startInspecting(backlog)
 	// Netstack calls a queue of backlog full; with 0 it would never accept.
 	if err := e.sock.ep.Listen(backlog + 1); err != nil {
+		if e.phase != phaseListening {
+			e.stopInspecting()
+		}
 		return toErrno(err)
 	}
 	e.phase, e.connErr = phaseListening, nil
@@ -77,6 +81,17 @@ func (e *Endpoint) Accept() (*Endpoint, error) {
 	default:
 		return nil, syscall.EINVAL
 	}
+	for {
+		child, err := e.acceptOne()
+		if err != nil || e.admitted(child) {
+			return child, err
+		}
+		child.Abort()
+	}
+}
+
+// acceptOne takes the next connection off netstack's queue. Called with mu held.
+func (e *Endpoint) acceptOne() (*Endpoint, error) {
 	var peer tcpip.FullAddress
 	child := &Endpoint{stack: e.stack, phase: phaseConnected, options: e.options.inherited()}
 	child.linger.Store(e.linger.Load())

@@ -28,6 +28,11 @@ const (
 	optKeepAlive
 	optMaxSegment
 	optReuseAddress
+	optReusePort
+	optTTL
+	optHopLimit
+	optTOS
+	optUserTimeout
 	optReceiveBuffer
 	optSendBuffer
 	optLinger

@@ -3,6 +3,7 @@ package stack_test
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -142,7 +143,12 @@ func (r *rig) send(f seg.Fields) {
 	if !f.Src.IsValid() {
 		f.Src = r.peer
 	}
-	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(seg.Make(f).Bytes())})
+	r.inject(seg.Make(f).Bytes())
+}
+
+// inject gives the stack an IPv4 packet.
+func (r *rig) inject(packet []byte) {
+	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
 	r.link.InjectInbound(header.IPv4ProtocolNumber, pkt)
 	pkt.DecRef()
 	r.settle()
@@ -260,6 +266,26 @@ func (r *rig) dial(e *stack.Endpoint, opts stack.ConnectOptions, irs seqnum.Valu
 	syn := r.wait()
 	r.answer(syn, seg.SYN|seg.ACK, irs, syn.End(), synAckOptions, nil)
 	return syn
+}
+
+// fragments cuts an IPv4 packet in two, behind the first 24 bytes of its TCP header.
+func fragments(packet []byte) [][]byte {
+	const cut = 24
+	const ipLen = header.IPv4MinimumSize
+	first, second := slices.Clone(packet[:ipLen+cut]), slices.Concat(packet[:ipLen], packet[ipLen+cut:])
+	for i, b := range [][]byte{first, second} {
+		ip := header.IPv4(b)
+		flags, offset := uint8(header.IPv4FlagMoreFragments), uint16(0)
+		if i == 1 {
+			flags, offset = 0, cut
+		}
+		ip.SetFlagsFragmentOffset(flags, offset)
+		ip.SetID(7)
+		ip.SetTotalLength(uint16(len(b)))
+		ip.SetChecksum(0)
+		ip.SetChecksum(^ip.CalculateChecksum())
+	}
+	return [][]byte{first, second}
 }
 
 func seqSize(b []byte) seqnum.Size { return seqnum.Size(len(b)) }

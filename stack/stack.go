@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/wskstack/wskstack/stack/fastopen"
+	"github.com/wskstack/wskstack/stack/gate"
 )
 
 // Stack is a TCP/IP stack on one link. All methods may be called from any
@@ -17,7 +18,8 @@ import (
 type Stack struct {
 	cfg  Config
 	ns   *gstack.Stack
-	link *fastopen.Link
+	gate *gate.Link     // below link, above Config.Link
+	link *fastopen.Link // what netstack has
 	acks watchers
 
 	vectors sync.Pool      // of *vector
@@ -33,6 +35,8 @@ type Stack struct {
 	mu      sync.Mutex
 	closed  bool
 	sockets map[*socket]struct{} // every netstack endpoint of ours that lives
+	// inspected are the listeners that are asked before a handshake.
+	inspected map[tcpip.Endpoint]*gate.Listener
 }
 
 // New makes a stack on cfg.Link and starts it. If it fails the link is closed.
@@ -45,22 +49,26 @@ func New(cfg Config) (*Stack, error) {
 		discard(cfg.Link)
 		return nil, err
 	}
-	link, err := fastopen.New(cfg.Link, cfg.FastOpen)
+	s := &Stack{
+		cfg:       cfg,
+		ended:     make(chan struct{}),
+		sockets:   make(map[*socket]struct{}),
+		inspected: make(map[tcpip.Endpoint]*gate.Listener),
+	}
+	var err error
+	s.gate, err = gate.New(cfg.Link, gate.Config{Clock: cfg.Clock, Find: s.inspectorOf, Reset: s.refuse})
+	if err == nil {
+		s.link, err = fastopen.New(s.gate, cfg.FastOpen)
+	}
 	if err != nil {
 		discard(cfg.Link)
 		return nil, err
-	}
-	s := &Stack{
-		cfg:     cfg,
-		link:    link,
-		ended:   make(chan struct{}),
-		sockets: make(map[*socket]struct{}),
 	}
 	s.acks.sockets = make(map[gstack.TransportEndpointID]*socket)
 	s.ns = newNetstack(&s.cfg, s.acks.probe)
 	err = configure(s.ns, &s.cfg)
 	if err == nil {
-		err = connectLink(s.ns, link, &s.cfg)
+		err = connectLink(s.ns, s.link, &s.cfg)
 	}
 	if err != nil {
 		_ = s.Close()

@@ -7,6 +7,7 @@
 //	       │
 //	       ▼
 //	     stack ──► stack/fastopen ──► .../tfo ──► stack/seg
+//	       │       stack/gate ───────────────────────────► stack/seg
 //	       │       stack/capture
 //	       └─────► stack/iolink ──► .../frame ◄── tun ──► water, in one file
 //

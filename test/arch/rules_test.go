@@ -63,6 +63,11 @@ var rules = []rule{
 		reason: "the Fast Open layer works over any link of anybody's: it knows neither who offers nor what is below",
 	},
 	{
+		rooms: []string{"stack/gate/..."},
+		never: []string{"./..."}, unless: []string{"./stack/seg", "./stack/gate/..."}, deep: true,
+		reason: "the gate works over any link of anybody's: it is told who listens, and knows no Fast Open",
+	},
+	{
 		rooms: []string{"stack/fastopen/tfo/..."},
 		never: []string{gvisor}, unless: []string{"gvisor.dev/gvisor/pkg/tcpip/seqnum"},
 		reason: "RFC 7413's machines are pure: bytes and sequence numbers, no packet buffers, clocks or stacks",
