@@ -100,6 +100,12 @@ type Config struct {
 	// has to be safe for concurrent use. Nil: seeded from SecureRandom.
 	RandSource rand.Source
 
+	// WakeWorker decides when the goroutine of a connect goes on, for simulations
+	// in which everything has its turn: it is given the function that wakes it, on
+	// goroutines and under locks of netstack's, and must not block. Every wake has
+	// to be called in the end. Nil: at once.
+	WakeWorker func(wake func())
+
 	// Logger gets what a person should know. Nil: nothing is logged.
 	Logger *slog.Logger
 

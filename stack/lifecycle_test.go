@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -575,5 +576,32 @@ func TestStateIsWoken(t *testing.T) {
 	step(stack.StateTimeWait, func() { r.answer(syn, seg.ACK|seg.FIN, 101, fin.End(), nil, nil) })
 	if err := fails(t, e); err != io.EOF {
 		t.Errorf("Read: %v", err)
+	}
+}
+
+// A simulation decides when a connect goes on: each wake-up is given to it, and the
+// connect needs those that come after the buffer is full.
+func TestWakeWorkerDecides(t *testing.T) {
+	var asked atomic.Int32
+	a, b := pair(t, stack.Config{
+		SendBuffer: stack.BufferSize{Default: 4096, Max: 4096},
+		WakeWorker: func(wake func()) {
+			asked.Add(1)
+			wake()
+		},
+	}, stack.Config{})
+	l, to := listen(t, b, "tcp4", addrB)
+	e := endpoint(t, a, "tcp4")
+	data := bytes.Repeat([]byte("turn"), 5000)
+	if err := e.Connect(to, stack.ConnectOptions{Data: data, FastOpen: fastopen.ModeOff}); err != nil {
+		t.Fatal(err)
+	}
+	c := accept(t, l)
+	mustRead(t, c, data)
+	if err := connected(t, e); err != nil {
+		t.Error(err)
+	}
+	if asked.Load() == 0 {
+		t.Error("nothing was asked")
 	}
 }

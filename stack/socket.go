@@ -96,12 +96,23 @@ func (k *socket) progressed(used int64) {
 }
 
 func (k *socket) wake() {
-	select {
-	case k.signal <- struct{}{}:
-	default:
+	// A signal that is there already has not been seen yet, or there is no worker.
+	if len(k.signal) == 0 {
+		if in := k.stack.cfg.WakeWorker; in != nil {
+			in(k.wakeWorker)
+		} else {
+			k.wakeWorker()
+		}
 	}
 	if f := k.owner.wake.Load(); f != nil {
 		(*f)()
+	}
+}
+
+func (k *socket) wakeWorker() {
+	select {
+	case k.signal <- struct{}{}:
+	default:
 	}
 }
 

@@ -34,17 +34,12 @@
 // Everything random comes from Config.Seed. What happens to a packet is drawn
 // from the seed, the packet's content and how often it was seen, never from a
 // generator that two goroutines could reach in either order. Wake-ups of blocked
-// calls, timers of the Net's clock, Sleep and goroutines started by Go happen one
-// at a time in a fixed order. So one seed gives one Result.Hash, whatever
+// calls and of a stack's connects, timers of the Net's clock, Sleep and goroutines
+// started by Go happen one at a time in a fixed order. So one seed gives one Result.Hash, whatever
 // GOMAXPROCS is. Code that brings goroutines of its own (time.Sleep, go
 // statements, other locks and channels) runs as it is; where two of them act at
 // the same instant, their order is the scheduler's, and such traces have to be
 // compared for each connection apart.
-//
-// One such place is in package stack itself: where data overtakes a SYN-ACK, the
-// Fast Open layer hands netstack two segments in one step, and a connect's worker
-// may write between them. The order of the first write and of the data's
-// acknowledgement is then the scheduler's; all else is exact.
 //
 // # When a test fails
 //

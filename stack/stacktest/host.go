@@ -19,8 +19,8 @@ type Host struct {
 	closing sync.Once
 }
 
-// Host makes a stack and plugs it in. cfg.Addresses are its own; its link, clock
-// and random numbers are the simulation's, whatever cfg says of them.
+// Host makes a stack and plugs it in. cfg.Addresses are its own; its link, clock,
+// random numbers and WakeWorker are the simulation's, whatever cfg says of them.
 func (n *Net) Host(name string, line LineConfig, cfg stack.Config) *Host {
 	n.t.Helper()
 	return n.HostOver(name, line, cfg, nil)
@@ -41,6 +41,7 @@ func (n *Net) HostOver(name string, line LineConfig, cfg stack.Config, wrap func
 		cfg.Link = wrap(p)
 	}
 	cfg.SecureRandom, cfg.RandSource = random, random
+	cfg.WakeWorker = n.inTurn
 	cfg.FastOpen.Clock, cfg.FastOpen.Server.Random = nil, random
 	s, err := stack.New(cfg)
 	if err != nil {

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// sleeper is a goroutine of the test that waits for its turn.
+// sleeper is a goroutine that waits for its turn.
 type sleeper struct {
 	net   *Net
 	turn  chan struct{}
-	queue bool // its turn has come; guarded by Net.mu
+	call  func() // wakes one that does not wait here; nil: turn does
+	queue bool   // its turn has come; guarded by Net.mu
 }
 
 func (n *Net) newSleeper() *sleeper { return &sleeper{net: n, turn: make(chan struct{}, 1)} }
@@ -66,10 +67,20 @@ func (n *Net) nextWoken() *sleeper {
 // release runs on the driver: the sleeper goes on, and the driver with the next
 // thing when it has come to rest.
 func (s *sleeper) release() {
+	if s.call != nil {
+		s.call()
+		return
+	}
 	select {
 	case s.turn <- struct{}{}:
 	default:
 	}
+}
+
+// inTurn wakes a goroutine of a stack's (stack.Config.WakeWorker) when its turn has
+// come: after the work of the processors that woke it, which may not be over.
+func (n *Net) inTurn(wake func()) {
+	(&sleeper{net: n, call: wake}).wake()
 }
 
 // after wakes the sleeper at a time.
