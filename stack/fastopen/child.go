@@ -111,7 +111,7 @@ func (c *child) carry(out tfo.Out) (down []seg.Segment) {
 	l := c.link
 	_, taken, _ := c.machine.Bytes()
 	c.listener.count(c.machine.TakeEvents(), taken, c.key)
-	if o, fed := c.machine.Fed(); fed && !c.remembered {
+	if o, opened := c.machine.Opened(); opened && !c.remembered {
 		c.remembered = true
 		if window := c.listener.replayWindow; window > 0 {
 			l.replays.Add(o, l.now()+window)

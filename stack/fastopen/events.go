@@ -39,7 +39,8 @@ const (
 	EventServerBadCookie
 	// EventServerOverflow: a SYN came while too many openings were pending.
 	EventServerOverflow
-	// EventServerReplayDropped: a duplicate of an earlier SYN lost its data.
+	// EventServerReplayDropped: a duplicate of an earlier SYN opened nothing, and
+	// lost its data.
 	EventServerReplayDropped
 	// EventServerNotTaken: netstack did not take the data in time.
 	EventServerNotTaken

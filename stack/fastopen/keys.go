@@ -23,8 +23,8 @@ type ServerConfig struct {
 	KeyLife time.Duration
 	// Random makes keys; nil means crypto/rand.
 	Random io.Reader
-	// Replays bounds the SYNs that are remembered so that a duplicate brings its
-	// data no second time; 0 means tfo.DefaultReplays, about 250 bytes each.
+	// Replays bounds the SYNs that are remembered so that a duplicate opens no
+	// connection and brings its data no second time; 0 means tfo.DefaultReplays, about 250 bytes each.
 	Replays int
 }
 

@@ -31,8 +31,8 @@ type ListenConfig struct {
 	// EarlyDataCap is how many bytes of the answer may leave before the
 	// client's ACK; 0 means what the initial window of TCP allows.
 	EarlyDataCap int
-	// ReplayWindow is for how long a duplicate of a SYN brings its data no
-	// second time; 0 means tfo.DefaultReplayWindow, less than 0 never.
+	// ReplayWindow is for how long a duplicate of a SYN opens no connection and
+	// brings its data no second time; 0 means tfo.DefaultReplayWindow, less than 0 never.
 	ReplayWindow time.Duration
 	// Disabled leaves Fast Open off until SetEnabled.
 	Disabled bool

@@ -35,7 +35,8 @@ type ServerStats struct {
 	TCPFastOpenCookieReqd uint64
 	// TCPFastOpenPassiveAltKey counts cookies made with the backup key.
 	TCPFastOpenPassiveAltKey uint64
-	// ReplaysDropped counts duplicates of SYNs whose data was dropped.
+	// ReplaysDropped counts duplicates of SYNs that opened nothing; their data, if
+	// there was any, was dropped.
 	ReplaysDropped uint64
 	// PendingResets counts pending connections that their client reset,
 	// PendingTimeouts those whose SYN-ACK was never acknowledged.

@@ -369,6 +369,21 @@ func TestReplayedSYN(t *testing.T) {
 	})
 }
 
+func TestReplayedSYNWithoutData(t *testing.T) {
+	covers.IDs(t, "S-31", "H-27")
+	bothServers(t, 16, usual, func(t *testing.T, s *server) {
+		c := s.opened("")
+		s.send(seg.RST, 1, 0, "")
+		c.fails()
+		s.hello(s.cookie(), "")
+		s.answer(1, false)
+		s.none()
+		if n := s.link.Stats().ReplaysDropped; n != 1 {
+			t.Errorf("%d replays", n)
+		}
+	})
+}
+
 func TestFinalACKIsLost(t *testing.T) {
 	covers.IDs(t, "S-32")
 	bothServers(t, 16, usual, func(t *testing.T, s *server) {

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -213,13 +212,9 @@ func lastWord(c *stacktest.Conn) error {
 }
 
 // resets looks for connections that were reset: no script here does so, and a path
-// that loses little gives no reason to. What a duplicate of an empty SYN opened (see
-// check) ends so, however.
+// that loses little gives no reason to.
 func (s *scenario) resets(w *world) {
 	w.t.Helper()
-	if slices.ContainsFunc(s.talks, func(t talk) bool { return t.offered == 0 }) {
-		return
-	}
 	for name, h := range map[string]*stacktest.Host{"client": w.client, "server": w.server} {
 		if n := h.Stack.Stats().EstablishedResets; n > 0 && !s.harsh() {
 			w.t.Errorf("%d connections of the %s were reset", n, name)

@@ -58,7 +58,8 @@ const (
 	// EventBackupKey: the cookie was made with the backup key
 	// (TCPFastOpenPassiveAltKey).
 	EventBackupKey
-	// EventReplay: a duplicate of an earlier SYN; its data was dropped.
+	// EventReplay: a duplicate of an earlier SYN; it opens nothing, and its data
+	// was dropped.
 	EventReplay
 	// EventReset: the client reset a pending opening.
 	EventReset
@@ -168,7 +169,7 @@ func (s *Server) Decide(now time.Duration, syn seg.Segment, keys Keys, replays *
 	switch {
 	case s.off, !has && !(data && s.policy.Cookieless):
 		return d
-	case data && replays.Seen(now, openingOf(syn)):
+	case replays.Seen(now, openingOf(syn)):
 		d.Events |= setOf(EventReplay)
 		return d
 	case s.full(now, syn.Src().Addr()), request && !s.policy.Cookieless && s.grants >= maxGrants:

@@ -132,10 +132,10 @@ func (c *Child) TakeEvents() EventSet {
 	return e
 }
 
-// Fed returns the opening and whether its data was given to the stack, so that
-// a duplicate must not be.
-func (c *Child) Fed() (Opening, bool) {
-	return Opening{Local: c.local, Remote: c.remote, IRS: c.irs}, c.fed > 0
+// Opened returns the opening and whether the stack was given what opens its
+// connection before the client's ACK, so that a duplicate must not do so again.
+func (c *Child) Opened() (Opening, bool) {
+	return Opening{Local: c.local, Remote: c.remote, IRS: c.irs}, c.opened || c.fed > 0
 }
 
 // Bytes are those of data in the SYN, and those of them that the stack took; ok

@@ -24,8 +24,8 @@ type Opening struct {
 	IRS           seqnum.Value
 }
 
-// Replays remembers the SYNs whose data was handed on, so that a duplicate of
-// one brings its data no second time (H-27, S-31). It is bounded; when it is
+// Replays remembers the SYNs that opened a connection, so that a duplicate of
+// one opens no other and brings its data no second time (H-27, S-31). It is bounded; when it is
 // full, the oldest goes. It is safe for concurrent use; its lock is held over no
 // call.
 type Replays struct {

@@ -139,7 +139,7 @@ func (h *host) wire(s seg.Segment, wire, stack string) Out {
 
 // finish does what the Link does after each step.
 func (h *host) finish() {
-	if o, fed := h.child.Fed(); fed {
+	if o, opened := h.child.Opened(); opened {
 		h.replays.Add(o, h.now+DefaultReplayWindow)
 	}
 	if h.child.State() == ChildOver && h.got.Answer != AnswerPlain {

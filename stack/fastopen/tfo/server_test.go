@@ -259,6 +259,20 @@ func TestReplayAfterTheEnd(t *testing.T) {
 	}
 }
 
+// A duplicate without data has nothing to bring, but it would open a connection
+// that nobody wants, to be accepted and to wait for its end.
+func TestReplayWithoutData(t *testing.T) {
+	covers.IDs(t, "S-31", "H-27")
+	h := newHost(t, Policy{})
+	h.open("")
+	h.wire(h.theirs(seg.ACK, 1, 1, ""), "", "=")
+	h.now += 119 * time.Second
+	h.decide(h.syn(h.cookie(), ""), AnswerPlain)
+	h.events(EventReplay)
+	h.now += time.Second
+	h.decide(h.syn(h.cookie(), ""), AnswerAccept)
+}
+
 func TestReplaysAreBounded(t *testing.T) {
 	r := NewReplays(4)
 	for i := range 10 {

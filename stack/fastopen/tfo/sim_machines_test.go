@@ -159,7 +159,7 @@ func (w *world) ended() {
 	if w.child == nil {
 		return
 	}
-	if o, fed := w.child.Fed(); fed {
+	if o, opened := w.child.Opened(); opened {
 		w.replays.Add(o, w.now+time.Minute)
 	}
 	if w.child.State() == tfo.ChildOver {
