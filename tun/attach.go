@@ -8,16 +8,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachment is a device with one queue of ours, opened by water.
+// attachment is a device with our queues, opened by water.
 type attachment struct {
-	file    *os.File
+	files   []*os.File // one per queue, at least one
 	name    string
 	index   int
 	created bool
+	// offload is what the device agreed to.
+	offload offload
 	// spare puts the flags of an adopted device back; nil: nothing to restore.
 	spare *node
 	// flags are those that spare puts back.
 	flags uint16
+}
+
+// openQueues opens n queues through water, all or none.
+func openQueues(name string, persist, multiQueue bool, n int) (files []*os.File, err error) {
+	for range n {
+		file, err := openWater(name, persist, multiQueue)
+		if err != nil {
+			closeAll(files)
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) (err error) {
+	for _, f := range files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
 }
 
 // attach adopts the device that is there, or creates one. It runs on a thread
@@ -36,9 +58,14 @@ func attach(nl *links, cfg *Config) (*attachment, error) {
 }
 
 // create makes a new device. A queue of ours comes first and claims the name
-// with IFF_TUN_EXCL: what exists is never taken for created, and water's queue,
-// which joins second, cannot fail for want of privilege or of the name. Ours
+// with IFF_TUN_EXCL: what exists is never taken for created, and water's queues,
+// which join later, cannot fail for want of privilege or of the name. Ours
 // closes before the link is up, so that no packet is ever queued on it.
+//
+// The first queue decides the framing for all: water asks for bare packets, and
+// gets virtio_net headers nevertheless because ours was there before it. (The
+// kernel takes the flags over from a queue that is alone, and ignores those of
+// the ones that join.)
 //
 // Two queues need a multi-queue device, and anybody may join one that has no
 // owner: so it gets one at once.
@@ -49,21 +76,29 @@ func create(nl *links, cfg *Config) (_ *attachment, err error) {
 	}
 	defer first.close()
 
-	const flags = baseFlags | unix.IFF_MULTI_QUEUE
+	flags := baseFlags | unix.IFF_MULTI_QUEUE | cfg.vnetFlag()
 	name, err := first.attach(cfg.Name, flags|unix.IFF_TUN_EXCL)
+	if errors.Is(err, unix.EINVAL) && flags&unix.IFF_VNET_HDR != 0 {
+		flags &^= unix.IFF_VNET_HDR // a kernel without them
+		name, err = first.attach(cfg.Name, flags|unix.IFF_TUN_EXCL)
+	}
 	if err != nil {
 		return nil, createError(cfg.Name, err)
 	}
 	if err := setOwners(first, name, cfg); err != nil {
 		return nil, err
 	}
-	file, err := openWater(name, false, true)
+	files, err := openQueues(name, false, true, cfg.queues())
 	if err != nil {
 		return nil, fail(ErrSystem, "cannot attach to the new device %s: %v", name, err)
 	}
-	a := &attachment{file: file, name: name, created: true}
+	a := &attachment{files: files, name: name, created: true}
 	if err := a.verify(nl, flags); err != nil {
-		_ = file.Close()
+		_ = closeAll(files)
+		return nil, err
+	}
+	if err := a.offload.negotiate(cfg, name, files[0]); err != nil {
+		a.abandon()
 		return nil, err
 	}
 	return a, nil
@@ -97,6 +132,11 @@ func adopt(nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error)
 	}
 	name, had := cfg.Name, flagsOf(dev)
 	flags := uint16(baseFlags) | had&unix.IFF_MULTI_QUEUE
+	if flags&unix.IFF_MULTI_QUEUE != 0 {
+		flags |= cfg.vnetFlag() // ours has to be there when water comes, so two are needed
+	} else if cfg.queues() > 1 {
+		return nil, fail(ErrBadConfig, "%s has room for one queue only, %d are wanted: make it with 'ip tuntap add dev %s mode tun multi_queue', or leave Queues unset", name, cfg.queues(), name)
+	}
 
 	// Ours first here too: it finds out what is forbidden, and why.
 	first, err := openNode()
@@ -110,13 +150,13 @@ func adopt(nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error)
 	if flags&unix.IFF_MULTI_QUEUE == 0 {
 		first.close() // there is room for one queue only
 	}
-	file, err := openWater(name, true, flags&unix.IFF_MULTI_QUEUE != 0)
+	files, err := openQueues(name, true, flags&unix.IFF_MULTI_QUEUE != 0, cfg.queues())
 	if err != nil {
 		return nil, adoptError(name, err)
 	}
-	a := &attachment{file: file, name: name, flags: had}
+	a := &attachment{files: files, name: name, flags: had}
 	if err := a.verify(nl, flags); err != nil {
-		_ = file.Close()
+		_ = closeAll(files)
 		return nil, err
 	}
 	if a.index != dev.Index {
@@ -124,11 +164,14 @@ func adopt(nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error)
 		a.discard()
 		return nil, fail(ErrBusy, "%s was deleted while it was being opened: try again", name)
 	}
-	if had == flags {
-		return a, nil
+	if had != flags {
+		if a.spare, err = openNode(); err != nil {
+			_ = closeAll(files)
+			return nil, err
+		}
 	}
-	if a.spare, err = openNode(); err != nil {
-		_ = file.Close()
+	if err := a.offload.negotiate(cfg, name, files[0]); err != nil {
+		a.abandon()
 		return nil, err
 	}
 	return a, nil
@@ -167,7 +210,7 @@ func flagsOf(dev *netlink.Tuntap) uint16 {
 
 // verify asks water's queue what it is really attached to, and how.
 func (a *attachment) verify(nl *links, want uint16) error {
-	raw, err := a.file.SyscallConn()
+	raw, err := a.files[0].SyscallConn()
 	if err != nil {
 		return fail(ErrSystem, "cannot reach the descriptor of %s: %v", a.name, err)
 	}
@@ -179,7 +222,8 @@ func (a *attachment) verify(nl *links, want uint16) error {
 	if askErr != nil {
 		return fail(ErrSystem, "cannot ask %s for its flags: %v", a.name, askErr)
 	}
-	if (have^want)&framingFlags != 0 {
+	// Whether packets have a header is agreed on later, as the device is.
+	if (have^want)&framingFlags&^unix.IFF_VNET_HDR != 0 {
 		return fail(ErrBusy, "%s was opened with other flags by somebody else (%s): choose a different name", a.name, differing(have&framingFlags, want))
 	}
 	link, err := nl.byName(a.name)
@@ -193,17 +237,27 @@ func (a *attachment) verify(nl *links, want uint16) error {
 // discard removes a device that should not be there: it takes the persist flag
 // away that water has set, and closes.
 func (a *attachment) discard() {
-	if raw, err := a.file.SyscallConn(); err == nil {
+	if raw, err := a.files[0].SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = setPersist(int(fd), false) })
 	}
-	_ = a.file.Close()
+	_ = closeAll(a.files)
 }
 
-// release closes the queue. A device that was created is gone afterwards unless
+// abandon lets go of a device that cannot be used.
+func (a *attachment) abandon() {
+	_ = closeAll(a.files)
+	if a.spare != nil {
+		a.spare.close()
+	}
+}
+
+// release closes the queues. A device that was created is gone afterwards unless
 // it was made persistent; one that was adopted gets its flags back, which the
-// kernel takes from the first queue to attach.
+// kernel takes from the first queue to attach. What the kernel may leave undone
+// is the device's property and would outlast us: it is taken back first.
 func (a *attachment) release(nl *links) error {
-	err := a.file.Close()
+	a.offload.withdraw(a.files[0])
+	err := closeAll(a.files)
 	if a.spare == nil {
 		return err
 	}

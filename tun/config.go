@@ -1,6 +1,11 @@
 package tun
 
-import "net/netip"
+import (
+	"log/slog"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
 
 // Limits of an MTU in bytes: RFC 791 §3.2 for the least, RFC 8200 §5 for the
 // least that carries IPv6, and the kernel's own most for a TUN.
@@ -9,6 +14,10 @@ const (
 	minMTUIPv6 = 1280
 	maxMTU     = 65535
 )
+
+// maxQueues is more than any machine has use for, and a quarter of the kernel's
+// limit (MAX_TAP_QUEUES).
+const maxQueues = 64
 
 // Config says which device to open and what to set on it. The zero value opens
 // a new device with a name of the kernel's choice, up, without addresses.
@@ -38,6 +47,18 @@ type Config struct {
 	// effective user of this process, and no group. They cannot be set for a
 	// device that exists.
 	Owner, Group *uint32
+	// Queues is how many queues to open, up to 64; 0: one. Each has a reader of
+	// its own above; the kernel keeps a flow on the queue that its packets were
+	// last written to. A device that exists needs the multi_queue flag for more
+	// than one.
+	Queues int
+	// NoOffload keeps to ordinary packets with complete checksums. Without it the
+	// device carries super-segments of up to 64 KiB and unfinished checksums both
+	// ways, where the kernel allows that; Device.Offloads tells.
+	NoOffload bool
+	// Logger gets one line if the kernel refuses what NoOffload does not forbid.
+	// Nil: nothing is logged.
+	Logger *slog.Logger
 	// Namespace is the path of a network namespace (/run/netns/NAME,
 	// /proc/PID/ns/net) to open the device in; empty: that of the calling
 	// thread. The Device can be used from any namespace.
@@ -52,10 +73,23 @@ func (c *Config) check() error {
 	if c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU) {
 		return fail(ErrBadConfig, "MTU %d: %d to %d bytes are possible", c.MTU, minMTU, maxMTU)
 	}
+	if c.Queues < 0 || c.Queues > maxQueues {
+		return fail(ErrBadConfig, "Queues %d: 1 to %d are possible, 0 means one", c.Queues, maxQueues)
+	}
 	if err := c.checkAddresses(); err != nil {
 		return err
 	}
 	return c.checkRoutes()
+}
+
+func (c *Config) queues() int { return max(c.Queues, 1) }
+
+// vnetFlag asks for virtio_net headers unless they are not wanted.
+func (c *Config) vnetFlag() uint16 {
+	if c.NoOffload {
+		return 0
+	}
+	return unix.IFF_VNET_HDR
 }
 
 func (c *Config) checkAddresses() error {

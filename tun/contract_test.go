@@ -30,7 +30,7 @@ var (
 var devices = map[string]func(t *testing.T) device{
 	"tun": func(t *testing.T) device {
 		tun.OwnNetns(t)
-		d, err := tun.Open(tun.Config{})
+		d, err := tun.Open(tun.Config{NoOffload: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,27 +5,28 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/wskstack/wskstack/stack/iolink/frame"
 )
 
-// Device is an open TUN with one queue. It owns the descriptor, a netlink
+// Device is an open TUN. It owns the descriptors, one per queue, a netlink
 // socket in the device's namespace and the journal of what Open changed; it has
 // no goroutine.
 //
-// All methods may be called from several goroutines at once. Locks: queue.rd.mu
-// is held by a Read, queue.wr.mu by a Write, each for the whole call; neither is
-// taken while the other is held, and Close takes neither.
+// All methods may be called from several goroutines at once. Locks: a queue's
+// rd.mu is held by a Read of it for the whole call, and taken with no other.
+// Writes take none: each has a state of its own, and the kernel orders them. Close
+// takes none either.
 type Device struct {
 	name      string
 	mtu       int
+	offers    frame.Offloads
 	ephemeral bool
-	file      *os.File
+	files     []*os.File
 	nl        *links
 	journal   *journal // used by Open, then by the one closing call
-	queue     queue
+	queues    []queue
 	counters  counters
 
 	closed   atomic.Bool
@@ -41,19 +42,22 @@ func (d *Device) Name() string { return d.name }
 // change by an administrator loses no packet here: Read is not bound to it.
 func (d *Device) MTU() int { return d.mtu }
 
-// Queues returns the number of queues, numbered from 0: one.
-func (d *Device) Queues() int { return 1 }
+// Queues returns the number of queues, numbered from 0.
+func (d *Device) Queues() int { return len(d.queues) }
 
-// Offloads returns the zero value: ordinary packets with complete checksums.
-func (d *Device) Offloads() frame.Offloads { return frame.Offloads{} }
+// Offloads returns what may be written, and what Read delivers, beside ordinary
+// packets with complete checksums. The zero value means nothing else: so it is with
+// Config.NoOffload, and where the kernel refused. It does not change.
+func (d *Device) Offloads() frame.Offloads { return d.offers }
 
 // Read waits for at least one packet from the kernel, takes what more is there
 // already, up to len(batch), and returns how many entries it has filled: Size
-// is set, Offload cleared.
+// and Offload are set.
 //
-// The Views of an entry need room for at least MTU bytes in all (io.ErrShortBuffer
-// otherwise). A packet that does not fit, is not IP, or has fewer bytes than
-// its header announces is dropped and counted, never delivered cut.
+// The Views of an entry need room for at least MTU bytes in all, and for
+// Offloads().MaxSize where that is more (io.ErrShortBuffer otherwise). A packet
+// that does not fit, is not IP, has fewer bytes than its header announces, or
+// offload facts that contradict it, is dropped and counted, never delivered cut.
 //
 // Errors: ErrClosed after Close, which ends a waiting Read at once; ErrGone when
 // the device was deleted. Both are permanent. Errors that pass by themselves are
@@ -62,7 +66,7 @@ func (d *Device) Read(queue int, batch []frame.Packet) (int, error) {
 	if err := d.use(queue); err != nil {
 		return 0, err
 	}
-	return d.queue.read(batch)
+	return d.queues[queue].read(batch)
 }
 
 // Write hands the packets to the kernel, in order, and returns how many were
@@ -70,21 +74,22 @@ func (d *Device) Read(queue int, batch []frame.Packet) (int, error) {
 //
 // Taken is also what the kernel would not have: packets written while the link
 // is down or the kernel short of memory, and packets it finds malformed, are
-// dropped and counted as on a wire. An error ends the batch: ErrOffload,
+// dropped and counted as on a wire. An error ends the batch: ErrOffload (a thing
+// that Offloads does not say, or a super-segment that the kernel would not take),
 // ErrPacket for the entry at n; ErrClosed; ErrGone.
 func (d *Device) Write(queue int, batch []frame.Packet) (int, error) {
 	if err := d.use(queue); err != nil {
 		return 0, err
 	}
-	return d.queue.write(batch)
+	return d.queues[queue].write(batch)
 }
 
 func (d *Device) use(queue int) error {
 	if d.closed.Load() {
 		return ErrClosed
 	}
-	if queue != 0 {
-		return fmt.Errorf("tun: there is no queue %d: %s has one, numbered 0", queue, d.name)
+	if queue < 0 || queue >= len(d.queues) {
+		return fmt.Errorf("tun: there is no queue %d: %s has %d, numbered from 0", queue, d.name, len(d.queues))
 	}
 	return nil
 }
@@ -97,8 +102,10 @@ func (d *Device) use(queue int) error {
 func (d *Device) Close() error {
 	d.closing.Do(func() {
 		d.closed.Store(true)
-		// Wakes whoever waits, while the descriptor still holds the device.
-		_ = d.file.SetDeadline(time.Unix(1, 0))
+		// Wakes whoever waits, while the descriptors still hold the device.
+		for _, f := range d.files {
+			_ = f.SetDeadline(time.Unix(1, 0))
+		}
 		err := d.journal.undo()
 		d.nl.close()
 		if err != nil && !d.ephemeral {
@@ -108,13 +115,9 @@ func (d *Device) Close() error {
 	return d.closeErr
 }
 
-// persistNow makes a created device outlive its descriptor.
-func persistNow(raw syscall.RawConn, name string) error {
-	var err error
-	if ctl := raw.Control(func(fd uintptr) { err = setPersist(int(fd), true) }); ctl != nil {
-		err = ctl
-	}
-	if err != nil {
+// persistNow makes a created device outlive its descriptors.
+func persistNow(file *os.File, name string) error {
+	if err := control(file, func(fd int) error { return setPersist(fd, true) }); err != nil {
 		return fail(ErrSystem, "cannot make %s persistent: %v", name, err)
 	}
 	return nil

@@ -76,6 +76,28 @@ func setPersist(fd int, on bool) error {
 	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, value)
 }
 
+// offloadRequest is what the kernel is told that we take: packets with partial
+// checksums and TCP super-segments. UDP super-segments come on top where the
+// kernel knows them (Linux 6.2).
+const (
+	offloadRequest    = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+	offloadRequestUSO = unix.TUN_F_USO4 | unix.TUN_F_USO6
+)
+
+// setOffload says what the kernel may leave undone in packets that it sends to
+// the device. It is the device's property, not the queue's.
+func setOffload(fd int, features uint) error {
+	return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, int(features))
+}
+
+// headerSize and setHeaderSize are about the virtio_net header before each
+// packet; the size is the device's property too.
+func headerSize(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TUNGETVNETHDRSZ) }
+
+func setHeaderSize(fd, size int) error {
+	return unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, size)
+}
+
 // differing names the flags in which two sets differ, for people.
 func differing(have, want uint16) string {
 	names := []struct {

@@ -57,23 +57,27 @@ func finish(nl *links, j *journal, a *attachment, cfg *Config) (*Device, error) 
 	if err != nil {
 		return nil, err
 	}
-	raw, err := a.file.SyscallConn()
-	if err != nil {
-		return nil, fail(ErrSystem, "cannot reach the descriptor of %s: %v", a.name, err)
-	}
 	d := &Device{
 		name:    a.name,
 		mtu:     mtu,
-		file:    a.file,
+		offers:  a.offload.offers,
+		files:   a.files,
 		nl:      nl,
 		journal: j,
+		queues:  make([]queue, len(a.files)),
 		// Everything set on it ends with it.
 		ephemeral: a.created && !cfg.Persist,
 	}
-	d.queue.init(raw, mtu, &d.closed, &d.counters)
+	for i, file := range a.files {
+		raw, err := file.SyscallConn()
+		if err != nil {
+			return nil, fail(ErrSystem, "cannot reach the descriptor of %s: %v", a.name, err)
+		}
+		d.queues[i].init(raw, d, a.offload.headers)
+	}
 	if a.created && cfg.Persist {
 		// Last, so that a failed Open leaves no device.
-		if err := persistNow(raw, a.name); err != nil {
+		if err := persistNow(a.files[0], a.name); err != nil {
 			return nil, err
 		}
 	}

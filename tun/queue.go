@@ -12,6 +12,7 @@ import (
 
 	"github.com/wskstack/wskstack/stack/iolink/frame"
 	"github.com/wskstack/wskstack/tun/internal/ippkt"
+	"github.com/wskstack/wskstack/tun/internal/vnet"
 )
 
 // spillSize is the room behind the caller's buffers into which a packet that is
@@ -23,14 +24,17 @@ const spillSize = maxMTU + 1
 const maxEmpty = 64
 
 // queue moves packets through one descriptor. Its functions for RawConn are made
-// once, so that a read or a write allocates nothing.
+// once for each reader and writer, so that a read or a write allocates nothing.
 type queue struct {
-	raw    syscall.RawConn
-	mtu    int
-	closed *atomic.Bool
-	count  *counters
-	rd     reader
-	wr     writer
+	raw     syscall.RawConn
+	room    int // what the Views of a read have to hold
+	headers bool
+	offers  frame.Offloads
+	closed  *atomic.Bool
+	count   *counters
+	rd      reader
+	writers sync.Pool // of *writer: the state of each Write under way
+	writev  func(fd int, iov [][]byte) (int, error)
 }
 
 // reader is the state of one Read, guarded by mu.
@@ -40,29 +44,39 @@ type reader struct {
 	n     int
 	empty int
 	err   error
+	head  [vnet.Size]byte
 	iov   [][]byte
 	spill []byte
 	step  func(fd uintptr) bool
 	readv func(fd int, iov [][]byte) (int, error)
 }
 
-// writer is the state of one Write, guarded by mu.
+// writer is the state of one Write, which owns it.
 type writer struct {
-	mu     sync.Mutex
-	batch  []frame.Packet
-	n      int
-	err    error
-	step   func(fd uintptr) bool
-	writev func(fd int, iov [][]byte) (int, error)
+	q     *queue
+	batch []frame.Packet
+	n     int
+	again bool // the kernel's queue is full
+	err   error
+	head  [vnet.Size]byte
+	iov   [][]byte
+	try   func(fd uintptr)
+	step  func(fd uintptr) bool
 }
 
-func (q *queue) init(raw syscall.RawConn, mtu int, closed *atomic.Bool, count *counters) {
-	q.raw, q.mtu, q.closed, q.count = raw, mtu, closed, count
+func (q *queue) init(raw syscall.RawConn, d *Device, headers bool) {
+	q.raw, q.headers, q.offers = raw, headers, d.offers
+	q.room = max(d.mtu, d.offers.MaxSize)
+	q.closed, q.count = &d.closed, &d.counters
 	q.rd.spill = make([]byte, spillSize)
 	q.rd.readv = unix.Readv
 	q.rd.step = q.readStep
-	q.wr.writev = unix.Writev
-	q.wr.step = q.writeStep
+	q.writev = unix.Writev
+	q.writers.New = func() any {
+		w := &writer{q: q}
+		w.try, w.step = w.attempt, w.run
+		return w
+	}
 }
 
 func (q *queue) read(batch []frame.Packet) (int, error) {
@@ -97,8 +111,7 @@ func (q *queue) readStep(fd uintptr) bool {
 			r.err = err
 			return true
 		}
-		r.iov = append(append(r.iov[:0], p.Views...), r.spill)
-		size, err := r.readv(int(fd), r.iov)
+		size, err := q.readOne(int(fd), p.Views)
 		if err != nil {
 			if err == unix.EINTR {
 				continue
@@ -118,9 +131,25 @@ func (q *queue) readStep(fd uintptr) bool {
 	return true
 }
 
+// readOne reads a packet, and the header before it where there is one. It
+// returns the packet's size, 0 if there was no packet in what came.
+func (q *queue) readOne(fd int, views [][]byte) (int, error) {
+	r := &q.rd
+	r.iov = r.iov[:0]
+	if q.headers {
+		r.iov = append(r.iov, r.head[:])
+	}
+	r.iov = append(append(r.iov, views...), r.spill)
+	size, err := r.readv(fd, r.iov)
+	if q.headers && err == nil {
+		size = max(size-vnet.Size, 0)
+	}
+	return size, err
+}
+
 func (q *queue) checkRoom(views [][]byte, room int) error {
-	if room < q.mtu {
-		return fmt.Errorf("tun: room for %d bytes, the device has the MTU %d: %w", room, q.mtu, io.ErrShortBuffer)
+	if room < q.room {
+		return fmt.Errorf("tun: room for %d bytes, packets of the device have up to %d (MTU, or Offloads().MaxSize): %w", room, q.room, io.ErrShortBuffer)
 	}
 	if len(views) > ippkt.MaxViews {
 		return fmt.Errorf("tun: %w: %d views, the kernel takes %d at most", ErrPacket, len(views), ippkt.MaxViews)
@@ -142,9 +171,26 @@ func (q *queue) accept(p *frame.Packet, size, room int) bool {
 		q.count.readMalformed.Add(1)
 		return false
 	}
-	p.Size = size
-	p.Offload = frame.Offload{}
+	p.Size, p.Offload = size, frame.Offload{}
+	if !q.headers {
+		return true
+	}
+	var err error
+	if p.Offload, err = vnet.Decode(q.rd.head[:], firstByte(p.Views), size); err != nil {
+		q.count.readBadOffload.Add(1)
+		return false
+	}
 	return true
+}
+
+// firstByte of a packet that is not empty.
+func firstByte(views [][]byte) byte {
+	for _, v := range views {
+		if len(v) > 0 {
+			return v[0]
+		}
+	}
+	return 0
 }
 
 // readFailed sorts a failed read: wait for the next event, or give up.
@@ -163,55 +209,90 @@ func (q *queue) readFailed(err error) (done bool) {
 }
 
 func (q *queue) write(batch []frame.Packet) (int, error) {
-	w := &q.wr
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if len(batch) == 0 {
 		return 0, nil
 	}
+	w := q.writers.Get().(*writer)
 	w.batch, w.n, w.err = batch, 0, nil
-	err := q.raw.Write(w.step)
-	w.batch = nil
-	if w.n == len(batch) {
-		return w.n, nil
+	// First past the lock that the descriptor has for writers: the kernel takes
+	// packets from several at once. Its queue is hardly ever full; only then the
+	// poller, which needs that lock, waits.
+	w.again = false
+	err := q.raw.Control(w.try)
+	if err == nil && w.again {
+		err = q.raw.Write(w.step)
 	}
-	return w.n, q.outcome(w.err, err)
+	n, own := w.n, w.err
+	w.batch = nil
+	clear(w.iov) // keep no reference to the caller's buffers
+	q.writers.Put(w)
+	if n == len(batch) {
+		return n, nil
+	}
+	return n, q.outcome(own, err)
 }
 
-// writeStep writes the rest of the batch. It answers false when the poller has
-// to wait first.
-func (q *queue) writeStep(fd uintptr) bool {
-	w := &q.wr
+func (w *writer) attempt(fd uintptr) { w.again = !w.run(fd) }
+
+// run writes the rest of the batch. It answers false when the poller has to wait
+// first.
+func (w *writer) run(fd uintptr) bool {
+	q := w.q
 	for w.n < len(w.batch) {
 		if q.closed.Load() {
 			w.err = ErrClosed
 			return true
 		}
 		p := &w.batch[w.n]
-		if w.err = ippkt.CheckWrite(p); w.err != nil {
-			w.err = fmt.Errorf("tun: packet %d: %w", w.n, w.err)
+		if err := ippkt.CheckWrite(p, q.offers); err != nil {
+			w.err = fmt.Errorf("tun: packet %d: %w", w.n, err)
 			return true
 		}
-		_, err := w.writev(int(fd), p.Views)
-		switch err {
+		switch err := w.writeOne(int(fd), p); err {
 		case nil:
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 			return false
-		case unix.EIO, unix.ENETDOWN:
-			q.count.writeLinkDown.Add(1)
-		case unix.ENOBUFS, unix.ENOMEM:
-			q.count.writeNoMemory.Add(1)
-		case unix.EINVAL, unix.EMSGSIZE:
-			q.count.writeRejected.Add(1)
 		default:
-			w.err = permanent("write", err)
-			return true
+			if w.err = q.writeFailed(p, err); w.err != nil {
+				return true
+			}
 		}
 		w.n++
 	}
 	return true
+}
+
+func (w *writer) writeOne(fd int, p *frame.Packet) error {
+	iov := p.Views
+	if w.q.headers {
+		vnet.Encode(w.head[:], p.Offload)
+		w.iov = append(append(w.iov[:0], w.head[:]), p.Views...)
+		iov = w.iov
+	}
+	_, err := w.q.writev(fd, iov)
+	return err
+}
+
+// writeFailed counts a packet that the kernel dropped, and returns nil; or it says
+// why the batch ends here.
+func (q *queue) writeFailed(p *frame.Packet, err error) error {
+	switch err {
+	case unix.EIO, unix.ENETDOWN:
+		q.count.writeLinkDown.Add(1)
+	case unix.ENOBUFS, unix.ENOMEM:
+		q.count.writeNoMemory.Add(1)
+	case unix.EINVAL, unix.EMSGSIZE, unix.EOPNOTSUPP:
+		if p.Offload.GSO != frame.GSONone {
+			q.count.writeSegmentsRefused.Add(1)
+			return fmt.Errorf("tun: the kernel refuses a super-segment of %d bytes (%v): %w", p.Size, err, ErrOffload)
+		}
+		q.count.writeRejected.Add(1)
+	default:
+		return permanent("write", err)
+	}
+	return nil
 }
 
 // permanent classifies an errno that does not pass: EBADFD and EFAULT are what

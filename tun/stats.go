@@ -10,6 +10,8 @@ type Stats struct {
 	ReadOversize uint64
 	// ReadMalformed: neither IPv4 nor IPv6.
 	ReadMalformed uint64
+	// ReadBadOffload: the virtio_net header contradicts the packet.
+	ReadBadOffload uint64
 	// ReadErrors: system calls that failed for a passing reason.
 	ReadErrors uint64
 	// WriteLinkDown: written while the interface was down.
@@ -18,11 +20,15 @@ type Stats struct {
 	WriteNoMemory uint64
 	// WriteRejected: the kernel found the packet malformed.
 	WriteRejected uint64
+	// WriteSegmentsRefused: super-segments that the kernel would not take. They
+	// are the caller's to cut, not lost.
+	WriteSegmentsRefused uint64
 }
 
 type counters struct {
 	readTruncated, readOversize, readMalformed, readErrors atomic.Uint64
 	writeLinkDown, writeNoMemory, writeRejected            atomic.Uint64
+	readBadOffload, writeSegmentsRefused                   atomic.Uint64
 }
 
 // Stats returns the counts. They go on being readable after Close.
@@ -36,5 +42,8 @@ func (d *Device) Stats() Stats {
 		WriteLinkDown: c.writeLinkDown.Load(),
 		WriteNoMemory: c.writeNoMemory.Load(),
 		WriteRejected: c.writeRejected.Load(),
+
+		ReadBadOffload:       c.readBadOffload.Load(),
+		WriteSegmentsRefused: c.writeSegmentsRefused.Load(),
 	}
 }

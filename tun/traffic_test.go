@@ -104,7 +104,7 @@ func TestPacketsBothWays(t *testing.T) {
 			for _, mtu := range []int{1280, 1500, 9000, 65535} {
 				t.Run(fmt.Sprintf("%s/%s/mtu %d", f.name, shape, mtu), func(t *testing.T) {
 					ownNetns(t)
-					d := mustOpen(t, Config{Name: "t0", MTU: mtu, Addresses: prefixes(f.prefix)})
+					d := mustOpen(t, Config{NoOffload: true, Name: "t0", MTU: mtu, Addresses: prefixes(f.prefix)})
 					conn := f.udp(t)
 					payload := bytes.Repeat([]byte("abcdefg"), mtu)[:min(mtu, 65507+28-f.ul)-f.ipHeader-8]
 					send(t, conn, payload)
@@ -135,7 +135,7 @@ func TestPacketsBothWays(t *testing.T) {
 func TestReadBatch(t *testing.T) {
 	ownNetns(t)
 	f := families[0]
-	d := mustOpen(t, Config{Addresses: prefixes(f.prefix)})
+	d := mustOpen(t, Config{NoOffload: true, Addresses: prefixes(f.prefix)})
 	conn := f.udp(t)
 	for i := range 5 {
 		send(t, conn, []byte{byte(i)})
@@ -161,7 +161,7 @@ func TestReadBatch(t *testing.T) {
 func TestPacketLargerThanTheBuffers(t *testing.T) {
 	ownNetns(t)
 	f := families[0]
-	d := mustOpen(t, Config{Name: "t0", Addresses: prefixes(f.prefix)})
+	d := mustOpen(t, Config{NoOffload: true, Name: "t0", Addresses: prefixes(f.prefix)})
 	a := newAdmin(t)
 	a.must(a.nl.setMTU(a.index("t0"), 9000)) // behind our back
 	conn := f.udp(t)
@@ -183,7 +183,7 @@ func TestPacketLargerThanTheBuffers(t *testing.T) {
 func TestWriteWhileTheLinkIsDown(t *testing.T) {
 	ownNetns(t)
 	f := families[0]
-	d := mustOpen(t, Config{Name: "t0", Addresses: prefixes(f.prefix)})
+	d := mustOpen(t, Config{NoOffload: true, Name: "t0", Addresses: prefixes(f.prefix)})
 	conn := f.udp(t)
 	send(t, conn, []byte("x"))
 	back := full(f.answer(f.receive(t, d, 1, room(1, 1500))[0]))
@@ -207,7 +207,7 @@ func TestWriteWhileTheLinkIsDown(t *testing.T) {
 
 func TestMalformedWriteIsNoFailure(t *testing.T) {
 	ownNetns(t)
-	d := mustOpen(t, Config{})
+	d := mustOpen(t, Config{NoOffload: true})
 	bad := full([]byte{0xf0, 1, 2, 3})
 	if n, err := d.Write(0, []frame.Packet{bad, bad}); n != 2 || err != nil {
 		t.Errorf("wrote %d, %v; want 2 taken and dropped", n, err)
@@ -235,8 +235,8 @@ func waiting(d *Device) <-chan error {
 
 // parked waits until the Read of a device is inside the poller.
 func parked(d *Device) {
-	for d.queue.rd.mu.TryLock() {
-		d.queue.rd.mu.Unlock()
+	for d.queues[0].rd.mu.TryLock() {
+		d.queues[0].rd.mu.Unlock()
 		runtime.Gosched()
 	}
 }
@@ -244,7 +244,7 @@ func parked(d *Device) {
 // TestCloseEndsReadFirst: a Read does not wait for what Close takes back.
 func TestCloseEndsReadFirst(t *testing.T) {
 	ownNetns(t)
-	d := mustOpen(t, Config{})
+	d := mustOpen(t, Config{NoOffload: true})
 	result := waiting(d)
 	parked(d)
 	a := newAdmin(t)
@@ -267,7 +267,7 @@ func TestCloseEndsReadFirst(t *testing.T) {
 
 func TestDeviceDeletedUnderARead(t *testing.T) {
 	ownNetns(t)
-	d := mustOpen(t, Config{Name: "t0", Addresses: prefixes("192.0.2.1/24", "2001:db8::1/64"), Routes: prefixes("198.51.100.0/24")})
+	d := mustOpen(t, Config{NoOffload: true, Name: "t0", Addresses: prefixes("192.0.2.1/24", "2001:db8::1/64"), Routes: prefixes("198.51.100.0/24")})
 	result := waiting(d)
 	parked(d)
 	a := newAdmin(t)
@@ -291,7 +291,7 @@ func TestDeviceDeletedUnderARead(t *testing.T) {
 func TestDeviceRenamedAndMoved(t *testing.T) {
 	ownNetns(t)
 	f := families[0]
-	d := mustOpen(t, Config{Name: "t0", Addresses: prefixes(f.prefix)})
+	d := mustOpen(t, Config{NoOffload: true, Name: "t0", Addresses: prefixes(f.prefix)})
 	a := newAdmin(t)
 	index := a.index("t0")
 	a.must(a.nl.h.LinkSetName(ref(index), "other"))
@@ -326,7 +326,7 @@ func TestDeviceRenamedAndMoved(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	ownNetns(t)
 	f := families[0]
-	d := mustOpen(t, Config{Addresses: prefixes(f.prefix)})
+	d := mustOpen(t, Config{NoOffload: true, Addresses: prefixes(f.prefix)})
 	send(t, f.udp(t), []byte("x"))
 	back := full(f.answer(f.receive(t, d, 1, room(1, 1500))[0]))
 
@@ -369,7 +369,7 @@ func TestConcurrentUse(t *testing.T) {
 func TestPacketsCostNoAllocation(t *testing.T) {
 	ownNetns(t)
 	f := families[0]
-	d := mustOpen(t, Config{Addresses: prefixes(f.prefix)})
+	d := mustOpen(t, Config{NoOffload: true, Addresses: prefixes(f.prefix)})
 	conn := f.udp(t)
 	send(t, conn, []byte("x"))
 	out := []frame.Packet{full(f.answer(f.receive(t, d, 1, room(1, 1500))[0]))}

@@ -97,7 +97,7 @@ func (d *Device) Write(queue int, batch []frame.Packet) (int, error) {
 		return 0, err
 	}
 	for i := range batch {
-		if err := ippkt.CheckWrite(&batch[i]); err != nil {
+		if err := ippkt.CheckWrite(&batch[i], d.Offloads()); err != nil {
 			return i, fmt.Errorf("tuntest: packet %d: %w", i, err)
 		}
 		d.out.push(&batch[i])

@@ -80,3 +80,18 @@ type Offloads struct {
 	// MaxSize is the largest super-segment in bytes, IP header included.
 	MaxSize int
 }
+
+// Takes says whether super-segments of kind g may be written.
+func (o Offloads) Takes(g GSO) bool {
+	switch g {
+	case GSONone:
+		return true
+	case GSOTCPv4:
+		return o.TSO4
+	case GSOTCPv6:
+		return o.TSO6
+	case GSOUDP:
+		return o.USO
+	}
+	return false
+}

@@ -1,6 +1,6 @@
 // Package ippkt holds what every packet device of this module checks in the
 // same way: whether the bytes that arrived are a whole IP packet, and whether a
-// packet handed over for writing is one that a plain device can take. It is
+// packet handed over for writing is one that the device can take. It is
 // shared by tun and tun/tuntest, so that the double refuses what the real device
 // refuses.
 package ippkt
@@ -14,8 +14,9 @@ import (
 )
 
 // MaxViews is the largest number of pieces one packet may consist of: the
-// kernel's limit for one readv or writev (UIO_MAXIOV), less the spill buffer.
-const MaxViews = 1023
+// kernel's limit for one readv or writev (UIO_MAXIOV), less the spill buffer and
+// the virtio_net header.
+const MaxViews = 1022
 
 // MaxSize is the largest IP packet without jumbo payload, in bytes.
 const MaxSize = 65535
@@ -32,7 +33,7 @@ const nextHeaderHopByHop = 0
 
 // ErrOffload is returned for a packet with offload facts that the device did
 // not offer.
-var ErrOffload = errors.New("the device does no offload: write ordinary packets with complete checksums, as Offloads says")
+var ErrOffload = errors.New("the device does not do this offload: write what Offloads says, ordinary packets with complete checksums otherwise")
 
 // ErrPacket is returned for a packet that is not well formed as a frame.Packet.
 var ErrPacket = errors.New("not a valid packet")
@@ -112,14 +113,10 @@ func Scatter(views [][]byte, src []byte) int {
 	return done
 }
 
-// CheckWrite says why a plain device cannot take p, or nil.
-func CheckWrite(p *frame.Packet) error {
-	o := &p.Offload
-	if o.GSO != frame.GSONone || o.Checksum == frame.ChecksumPartial {
-		return fmt.Errorf("%w (GSO %d, checksum state %d)", ErrOffload, o.GSO, o.Checksum)
-	}
-	if o.Checksum > frame.ChecksumValid {
-		return fmt.Errorf("%w (unknown checksum state %d)", ErrOffload, o.Checksum)
+// CheckWrite says why a device with the given offers cannot take p, or nil.
+func CheckWrite(p *frame.Packet, offers frame.Offloads) error {
+	if err := checkOffload(&p.Offload, p.Size, offers); err != nil {
+		return err
 	}
 	if len(p.Views) > MaxViews {
 		return fmt.Errorf("%w: %d views, the kernel takes %d at most", ErrPacket, len(p.Views), MaxViews)
@@ -130,6 +127,27 @@ func CheckWrite(p *frame.Packet) error {
 	}
 	if size == 0 || size > MaxSize {
 		return fmt.Errorf("%w: %d bytes, a packet has 1 to %d", ErrPacket, size, MaxSize)
+	}
+	return nil
+}
+
+// checkOffload refuses facts that the device did not offer to take, and facts
+// that contradict the packet.
+func checkOffload(o *frame.Offload, size int, offers frame.Offloads) error {
+	switch {
+	case o.Checksum > frame.ChecksumValid:
+		return fmt.Errorf("%w (unknown checksum state %d)", ErrOffload, o.Checksum)
+	case o.Checksum == frame.ChecksumPartial && !offers.Checksum,
+		o.GSO != frame.GSONone && !offers.Takes(o.GSO):
+		return fmt.Errorf("%w (GSO %d, checksum state %d)", ErrOffload, o.GSO, o.Checksum)
+	case o.Checksum == frame.ChecksumPartial && int(o.CsumStart)+int(o.CsumOffset)+2 > size:
+		return fmt.Errorf("%w: the checksum's place, %d+%d, is outside its %d bytes", ErrPacket, o.CsumStart, o.CsumOffset, size)
+	case o.GSO == frame.GSONone:
+		return nil
+	case o.GSOSize == 0 || int(o.HdrLen) >= size:
+		return fmt.Errorf("%w: a super-segment of %d bytes cannot be cut by %d behind %d bytes of headers", ErrPacket, size, o.GSOSize, o.HdrLen)
+	case o.Checksum != frame.ChecksumPartial:
+		return fmt.Errorf("%w: a super-segment needs a partial checksum", ErrPacket)
 	}
 	return nil
 }

@@ -128,7 +128,7 @@ func TestCheckWrite(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := good
 			c.change(&p)
-			if err := CheckWrite(&p); !errors.Is(err, c.want) {
+			if err := CheckWrite(&p, frame.Offloads{}); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
