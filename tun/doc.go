@@ -14,7 +14,7 @@
 //
 // # Who owns what
 //
-// A Device owns its descriptor, one netlink socket in the device's namespace and
+// A Device owns its descriptors, one netlink socket in the device's namespace and
 // the journal of what Open has changed; it runs no goroutine. The caller owns the
 // buffers of a batch before and after a call. Open creates a device and Close
 // removes it, or, if a persistent device of that name exists and nobody holds it,
@@ -32,10 +32,26 @@
 // A device is opened in the namespace of the calling thread or in
 // Config.Namespace. Afterwards its Device works from any thread.
 //
+// # Offloads
+//
+// The device carries super-segments of up to 64 KiB and unfinished checksums both
+// ways (virtio_net headers, TUNSETOFFLOAD), which is worth about an order of
+// magnitude in bulk. Water does not know of this: a queue of our own is attached
+// first, with IFF_VNET_HDR; water's queues then join it, and the kernel leaves the
+// framing as it is; ours is closed before the link comes up. What was really got is
+// asked of the kernel, and Device.Offloads tells. A device that cannot do it moves
+// ordinary packets, and one line in the log says so. A super-segment that the
+// kernel refuses later is given back to the writer, who can cut it.
+//
+// What the kernel may leave undone is a property of the device. On an adopted
+// device Close takes it back; if the process is killed it stays, and a program that
+// then opens the device without virtio_net headers has to ask for whole packets
+// itself (TUNSETOFFLOAD 0), as this package does.
+//
 // # Limits
 //
-// Linux 3.8 or later. One queue, no offloads: ordinary packets of up to 65,535
-// bytes with complete checksums. A created device has the multi_queue flag, and
-// an owner, so that no other user can join it. Open is serial work of a few
+// Linux 3.8 or later; UDP super-segments need 6.2. A created device has the
+// multi_queue flag, and an owner, so that no other user can join it; an adopted one
+// without that flag has one queue and no offloads. Open is serial work of a few
 // system calls and takes no context.
 package tun

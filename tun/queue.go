@@ -286,7 +286,7 @@ func (q *queue) writeFailed(p *frame.Packet, err error) error {
 	case unix.EINVAL, unix.EMSGSIZE, unix.EOPNOTSUPP:
 		if p.Offload.GSO != frame.GSONone {
 			q.count.writeSegmentsRefused.Add(1)
-			return fmt.Errorf("tun: the kernel refuses a super-segment of %d bytes (%v): %w", p.Size, err, ErrOffload)
+			return fmt.Errorf("tun: the kernel refuses a super-segment of %d bytes (%v): %w (%w)", p.Size, err, ErrOffload, unix.EOPNOTSUPP)
 		}
 		q.count.writeRejected.Add(1)
 	default:

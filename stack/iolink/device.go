@@ -10,7 +10,7 @@ type Device interface {
 	// Queues is the number of queues, at least 1. It does not change.
 	Queues() int
 
-	// Offloads says what the device takes and gives.
+	// Offloads says what the device takes and gives. It does not change.
 	Offloads() frame.Offloads
 
 	// Read fills at least one packet of the batch and returns how many. It
@@ -19,7 +19,8 @@ type Device interface {
 	Read(queue int, batch []frame.Packet) (n int, err error)
 
 	// Write sends the packets in their order and returns how many were taken;
-	// the error is that of packet n. It may be called from several goroutines at
+	// the error is that of packet n. A super-segment that the device cannot take
+	// after all is refused with syscall.EOPNOTSUPP, and is cut by the Link. It may be called from several goroutines at
 	// once and keeps nothing of the batch.
 	Write(queue int, batch []frame.Packet) (n int, err error)
 

@@ -18,9 +18,15 @@
 // is detached. The readers begin with Attach and end when the device is closed
 // or dead; Wait waits for them. A Link is used once.
 //
+// Over a device with offloads netstack sends TCP super-segments of up to 64 KiB
+// with unfinished checksums, which go down as they are. If the device refuses one
+// after all, it is cut here, and new connections send none. On the way up a
+// super-segment is delivered whole, UDP ones are cut into datagrams, and netstack
+// verifies no checksum: what the device did not vouch for is verified here, and
+// dropped and counted if it is wrong. Over a device without offloads netstack
+// verifies and completes every checksum itself.
+//
 // Limits: Link speaks raw IP, without a link-layer header, and no link-layer
-// addresses. It never claims to verify checksums, so netstack verifies each
-// packet; it writes packets with complete checksums only and no super-segments,
-// whatever the device could take. TCP super-segments from the device are
-// delivered whole; UDP super-segments are dropped and counted.
+// addresses. With offloads on, the transport checksum of a datagram that arrives in
+// fragments is not verified, since no fragment has it.
 package iolink

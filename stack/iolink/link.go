@@ -10,6 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/wskstack/wskstack/stack/iolink/frame"
 )
 
 // minMTU is the smallest MTU that an IPv4 network may have (RFC 791 §3.2).
@@ -43,7 +45,13 @@ type Link struct {
 	counters counters
 	tx       sync.Pool // of *txBatch
 
-	queues  int
+	queues int
+	offers frame.Offloads // the device's
+	// verifies: the device's offloads are on, so checksums are judged here and
+	// netstack judges none.
+	verifies bool
+	// cutting: the device has refused a super-segment, and gets none any more.
+	cutting atomic.Bool
 	mtu     atomic.Uint32
 	closed  chan struct{}  // closed by shut, once
 	readers sync.WaitGroup // the reader goroutines
@@ -55,7 +63,10 @@ type Link struct {
 	isClosed   bool
 }
 
-var _ gstack.LinkEndpoint = (*Link)(nil)
+var (
+	_ gstack.LinkEndpoint = (*Link)(nil)
+	_ gstack.GSOEndpoint  = (*Link)(nil)
+)
 
 // New makes a Link that owns dev. It starts nothing; the readers start when the
 // link is attached to a stack.
@@ -77,8 +88,10 @@ func New(dev Device, cfg Config) (*Link, error) {
 		logger: cfg.Logger,
 		failed: cfg.OnReadFailure,
 		queues: queues,
+		offers: dev.Offloads(),
 		closed: make(chan struct{}),
 	}
+	l.verifies = l.offers.Checksum
 	if l.clock == nil {
 		l.clock = tcpip.NewStdClock()
 	}
@@ -159,8 +172,27 @@ func (l *Link) SetMTU(mtu uint32) {
 	}
 }
 
-// Capabilities is empty: netstack computes and verifies all checksums.
-func (l *Link) Capabilities() gstack.LinkEndpointCapabilities { return gstack.CapabilityNone }
+// Capabilities says that checksums of packets coming up are verified here, if the
+// device has offloads; otherwise netstack does that. On the way down netstack
+// computes them, but for the segments of SupportedGSO.
+func (l *Link) Capabilities() gstack.LinkEndpointCapabilities {
+	if l.verifies {
+		return gstack.CapabilityRXChecksumOffload
+	}
+	return gstack.CapabilityNone
+}
+
+// SupportedGSO says whether new connections may send super-segments: if the device
+// takes them for both families, and has refused none.
+func (l *Link) SupportedGSO() gstack.SupportedGSO {
+	if l.offers.Checksum && l.offers.TSO4 && l.offers.TSO6 && !l.cutting.Load() {
+		return gstack.HostGSOSupported
+	}
+	return gstack.GSONotSupported
+}
+
+// GSOMaxSize is the largest super-segment in bytes, headers included.
+func (l *Link) GSOMaxSize() uint32 { return uint32(max(l.offers.MaxSize, 0)) }
 
 // MaxHeaderLength is 0: raw IP has no link header.
 func (l *Link) MaxHeaderLength() uint16 { return 0 }

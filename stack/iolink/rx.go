@@ -94,6 +94,9 @@ type reader struct {
 	to    gstack.NetworkDispatcher
 	slots [rxBatch]slot
 	batch [rxBatch]frame.Packet
+	// flat and part hold a UDP super-segment and a datagram of it; made when one
+	// comes.
+	flat, part []byte
 }
 
 // read is the goroutine of one queue. It ends when the device is closed or dead.
@@ -196,18 +199,43 @@ func (r *reader) deliver(i int) {
 		return
 	}
 	if p.Offload.GSO == frame.GSOUDP {
-		c.rxUnsupported.Add(1)
+		if !r.deliverParts(proto, p, s) {
+			c.rxMalformed.Add(1)
+		}
 		return
 	}
-	if p.Offload.Checksum == frame.ChecksumPartial && !s.complete(p.Size, p.Offload) {
+	if r.link.verifies {
+		if !s.sound(p.Size, p.Offload.Checksum) {
+			c.rxBadChecksum.Add(1)
+			return
+		}
+	} else if p.Offload.Checksum == frame.ChecksumPartial && !s.complete(p.Size, p.Offload) {
 		c.rxMalformed.Add(1)
 		return
 	}
-	c.rxPackets.Add(1)
-	c.rxBytes.Add(uint64(p.Size))
-	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: s.take(p.Size)})
+	r.up(proto, s.take(p.Size))
+}
+
+// up hands one packet to netstack.
+func (r *reader) up(proto tcpip.NetworkProtocolNumber, payload buffer.Buffer) {
+	r.link.counters.rxPackets.Add(1)
+	r.link.counters.rxBytes.Add(uint64(payload.Size()))
+	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: payload})
 	r.to.DeliverNetworkPacket(proto, pkt)
 	pkt.DecRef()
+}
+
+// deliverParts delivers the datagrams of a UDP super-segment, which netstack does
+// not know. Each is copied twice: they are not what this link is fast for.
+func (r *reader) deliverParts(proto tcpip.NetworkProtocolNumber, p *frame.Packet, s *slot) bool {
+	if r.flat == nil {
+		r.flat, r.part = make([]byte, 0, rxHead+rxTail), make([]byte, 0, rxHead+rxTail)
+	}
+	flat := r.flat[:0]
+	s.each(0, p.Size, func(b []byte) { flat = append(flat, b...) })
+	return cut(flat, p.Offload, r.part, func(datagram []byte) {
+		r.up(proto, buffer.MakeWithView(buffer.NewViewWithData(datagram)))
+	})
 }
 
 // protocol tells IPv4 from IPv6 by the version in the first byte.

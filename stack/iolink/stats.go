@@ -11,8 +11,9 @@ type Stats struct {
 	// RxMalformed counts packets whose offload facts or sizes contradict
 	// themselves.
 	RxMalformed uint64
-	// RxUnsupported counts UDP super-segments.
-	RxUnsupported uint64
+	// RxBadChecksum counts packets dropped here for a wrong checksum, where the
+	// device has offloads. Elsewhere netstack verifies and counts.
+	RxBadChecksum uint64
 	// ReadErrors counts reads that failed and were tried again.
 	ReadErrors uint64
 	// ReadersFailed counts readers that ended by an error.
@@ -24,14 +25,17 @@ type Stats struct {
 	TxNoBuffer uint64
 	// TxErrors counts packets refused for any other reason.
 	TxErrors uint64
+	// TxCut counts super-segments that the device offered to take and then did
+	// not; they were cut here and sent as packets.
+	TxCut uint64
 	// TxClosed counts packets that came after the link was closed.
 	TxClosed uint64
 }
 
 type counters struct {
-	rxPackets, rxBytes, rxNotIP, rxMalformed, rxUnsupported atomic.Uint64
-	readErrors, readersFailed                               atomic.Uint64
-	txPackets, txBytes, txNoBuffer, txErrors, txClosed      atomic.Uint64
+	rxPackets, rxBytes, rxNotIP, rxMalformed, rxBadChecksum   atomic.Uint64
+	readErrors, readersFailed                                 atomic.Uint64
+	txPackets, txBytes, txNoBuffer, txErrors, txCut, txClosed atomic.Uint64
 }
 
 // Stats returns the counters. They are read one after the other, so a packet in
@@ -43,13 +47,14 @@ func (l *Link) Stats() Stats {
 		RxBytes:       c.rxBytes.Load(),
 		RxNotIP:       c.rxNotIP.Load(),
 		RxMalformed:   c.rxMalformed.Load(),
-		RxUnsupported: c.rxUnsupported.Load(),
+		RxBadChecksum: c.rxBadChecksum.Load(),
 		ReadErrors:    c.readErrors.Load(),
 		ReadersFailed: c.readersFailed.Load(),
 		TxPackets:     c.txPackets.Load(),
 		TxBytes:       c.txBytes.Load(),
 		TxNoBuffer:    c.txNoBuffer.Load(),
 		TxErrors:      c.txErrors.Load(),
+		TxCut:         c.txCut.Load(),
 		TxClosed:      c.txClosed.Load(),
 	}
 }

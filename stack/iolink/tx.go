@@ -42,8 +42,29 @@ func (b *txBatch) add(pkt *gstack.PacketBuffer) {
 		size += len(p) - skip
 		skip = 0
 	}
-	b.frames = append(b.frames, frame.Packet{Size: size})
+	b.frames = append(b.frames, frame.Packet{Size: size, Offload: offloadOf(pkt, size)})
 	b.ends = append(b.ends, len(b.views))
+}
+
+// offloadOf is what netstack has left undone in a packet of size bytes: the
+// checksum of every segment of a connection that may send super-segments, and the
+// cutting of those that are larger than the peer's MSS.
+func offloadOf(pkt *gstack.PacketBuffer, size int) frame.Offload {
+	gso := &pkt.GSOOptions
+	if gso.Type == gstack.GSONone || !gso.NeedsCsum {
+		return frame.Offload{}
+	}
+	l4 := len(pkt.NetworkHeader().Slice())
+	hdr := l4 + len(pkt.TransportHeader().Slice())
+	o := frame.Offload{Checksum: frame.ChecksumPartial, CsumStart: uint16(l4), CsumOffset: gso.CsumOffset}
+	if size-hdr <= int(gso.MSS) {
+		return o
+	}
+	o.GSO, o.GSOSize, o.HdrLen = frame.GSOTCPv4, gso.MSS, uint16(hdr)
+	if gso.Type == gstack.GSOTCPv6 {
+		o.GSO = frame.GSOTCPv6
+	}
+	return o
 }
 
 // seal gives each frame its views. The slice of views has its final place only
@@ -104,6 +125,13 @@ func (l *Link) write(queue int, frames []frame.Packet) (int, tcpip.Error) {
 		if err == nil {
 			err = syscall.ENOBUFS // a short write without a reason
 		}
+		if frames[0].Offload.GSO != frame.GSONone && errors.Is(err, syscall.EOPNOTSUPP) {
+			if err = l.cutAndWrite(queue, &frames[0]); err == nil {
+				taken++
+				frames = frames[1:]
+				continue
+			}
+		}
 		var gone bool
 		if result, gone = l.refused(err, len(frames)); gone {
 			break
@@ -111,6 +139,37 @@ func (l *Link) write(queue int, frames []frame.Packet) (int, tcpip.Error) {
 		frames = frames[1:]
 	}
 	return taken, result
+}
+
+// cutAndWrite sends a super-segment that the device would not take as the packets
+// that it stands for. New connections send none from now on; those that there are
+// go on sending them. Each packet is copied once.
+func (l *Link) cutAndWrite(queue int, p *frame.Packet) (err error) {
+	if l.cutting.CompareAndSwap(false, true) && l.logger != nil {
+		l.logger.Warn("the packet device refuses super-segments: they are cut here, and bulk transfer is slow from now on")
+	}
+	flat := make([]byte, 0, p.Size)
+	for _, v := range p.Views {
+		flat = append(flat, v...)
+	}
+	ok := cut(flat, p.Offload, make([]byte, 0, p.Size), func(packet []byte) {
+		if err != nil {
+			return
+		}
+		one := [1]frame.Packet{{Views: [][]byte{packet}, Size: len(packet)}}
+		var n int
+		if n, err = l.dev.Write(queue, one[:]); n == 1 {
+			l.countTaken(one[:])
+			err = nil
+		} else if err == nil {
+			err = syscall.ENOBUFS
+		}
+	})
+	if !ok {
+		return syscall.EINVAL
+	}
+	l.counters.txCut.Add(1)
+	return err
 }
 
 func (l *Link) countTaken(frames []frame.Packet) {

@@ -34,7 +34,7 @@ const patience = 30 * time.Second
 
 func newRig(t *testing.T, family, mtu int) *rig {
 	t.Helper()
-	w, err := wire.Open(wire.TUN, wire.Config{MTU: mtu})
+	w, err := wire.Open(wire.TUN, wire.Config{MTU: mtu, Offload: *offload})
 	netnstest.Require(t, err)
 	r := &rig{t: t, family: family, wire: w, record: new(relay.Recorder)}
 	t.Cleanup(func() { check(t, w.Close()) })

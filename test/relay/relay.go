@@ -241,7 +241,7 @@ func (r *Link) judge(d Direction, pkt *gstack.PacketBuffer) Verdict {
 	m.Lock()
 	var v Verdict
 	if m.filter != nil {
-		v = m.filter(newPacket(d, wireBytes(pkt)))
+		v = m.filter(newPacket(d, r.wireBytes(d, pkt)))
 	}
 	m.Unlock()
 	fate := Passed
@@ -291,9 +291,10 @@ func bytesOf(pkt *gstack.PacketBuffer) []byte {
 // wireBytes copies a packet in the form that it has on a wire: where a device
 // has vouched for a checksum that it never completed, it is completed, so that a
 // filter may build on the bytes.
-func wireBytes(pkt *gstack.PacketBuffer) []byte {
+func (r *Link) wireBytes(d Direction, pkt *gstack.PacketBuffer) []byte {
 	b := bytesOf(pkt)
-	if !pkt.RXChecksumValidated {
+	trusted := pkt.RXChecksumValidated || r.Endpoint.Capabilities()&gstack.CapabilityRXChecksumOffload != 0
+	if d == Down || !trusted {
 		return b
 	}
 	s, err := seg.Parse(b)

@@ -9,9 +9,10 @@ import (
 )
 
 // openTUN opens a TUN device in the wire's namespace, the kernel behind it.
-func openTUN(w *Wire) (iolink.Device, error) {
+func openTUN(w *Wire, cfg Config) (iolink.Device, error) {
 	dev, err := tun.Open(tun.Config{
 		Name: "wire0", MTU: w.MTU, Addresses: w.PeerAddresses, Namespace: w.Namespace.Path(),
+		NoOffload: !cfg.Offload,
 	})
 	switch {
 	case errors.Is(err, tun.ErrNoPrivilege), errors.Is(err, tun.ErrNoDevice):

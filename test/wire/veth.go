@@ -31,7 +31,7 @@ var (
 
 // openVeth makes a pair of veth devices in the wire's namespace and a packet
 // socket on one of them.
-func openVeth(w *Wire) (iolink.Device, error) {
+func openVeth(w *Wire, _ Config) (iolink.Device, error) {
 	nl, err := w.Namespace.Netlink()
 	if err != nil {
 		return nil, err

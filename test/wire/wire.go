@@ -35,6 +35,9 @@ type Config struct {
 	MTU int
 	// Link configures the stack's link, and the peer's if it is one.
 	Link iolink.Config
+	// Offload lets a TUN carry super-segments and unfinished checksums. Other
+	// wires have none.
+	Offload bool
 }
 
 // Wire is an open wire.
@@ -108,7 +111,7 @@ func Open(kind Kind, cfg Config) (*Wire, error) {
 }
 
 // openKernel makes a namespace and, in it, a device with the kernel behind it.
-func openKernel(kind Kind, cfg Config, device func(*Wire) (iolink.Device, error)) (*Wire, error) {
+func openKernel(kind Kind, cfg Config, device func(*Wire, Config) (iolink.Device, error)) (*Wire, error) {
 	ns, err := netns.New()
 	if err != nil {
 		return nil, fmt.Errorf("wire: %s: %w", kind, err)
@@ -120,7 +123,7 @@ func openKernel(kind Kind, cfg Config, device func(*Wire) (iolink.Device, error)
 	if err := w.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("wire: %s: %w", kind, err), ns.Close())
 	}
-	dev, err := device(w)
+	dev, err := device(w, cfg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wire: %s: %w", kind, err), ns.Close())
 	}
