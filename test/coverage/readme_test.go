@@ -59,12 +59,13 @@ func mustRoot(t *testing.T) string {
 // itself, and host needs what a CI machine does not have; the text says what.
 func shellTags() map[string]string {
 	return map[string]string{
-		"ci-demo": "$(documented ci-demo)",
-		"ci-test": "$(documented ci-test)",
-		"ci":      "<(documented ci)",
-		"ci-sim":  "$(documented ci-sim)",
-		"ci-all":  "",
-		"host":    "",
+		"ci-demo":   "$(documented ci-demo)",
+		"ci-test":   "$(documented ci-test)",
+		"ci":        "<(documented ci)",
+		"ci-sim":    "$(documented ci-sim)",
+		"ci-stress": "$(documented ci-stress)",
+		"ci-all":    "",
+		"host":      "",
 	}
 }
 
@@ -91,7 +92,7 @@ func TestCommandsOfThePagesRunInCI(t *testing.T) {
 			seen[tag]++
 		}
 	}
-	for _, tag := range []string{"ci-demo", "ci-test", "ci", "ci-sim"} {
+	for _, tag := range []string{"ci-demo", "ci-test", "ci", "ci-sim", "ci-stress"} {
 		if seen[tag] == 0 {
 			t.Errorf("no block is tagged %q", tag)
 		}
