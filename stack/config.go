@@ -72,6 +72,10 @@ type Config struct {
 	// a default route over the link for each family that has an address.
 	Routes []Route
 
+	// NameServers are asked by dials to names; see Stack.Resolver. Nil: those of
+	// the machine's /etc/resolv.conf, reached over the stack as well.
+	NameServers []netip.AddrPort
+
 	// MTU lowers the link's. 0: the link's. At least 68, and 1280 where there is
 	// an IPv6 address.
 	MTU uint32
@@ -171,6 +175,7 @@ func (c *Config) check() error {
 		c.checkMTU(),
 		c.checkAddresses(),
 		c.checkRoutes(),
+		c.checkNameServers(),
 		c.ReceiveBuffer.check("ReceiveBuffer"),
 		c.SendBuffer.check("SendBuffer"),
 	} {
@@ -267,6 +272,15 @@ func (c *Config) checkRoutes() error {
 		}
 		if err := c.checkGateway(r); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkNameServers() error {
+	for _, a := range c.NameServers {
+		if !a.IsValid() || isAny(a.Addr()) || a.Port() == 0 {
+			return fmt.Errorf("stack: Config.NameServers has %v; it has to be an address with a port, mostly 53", a)
 		}
 	}
 	return nil

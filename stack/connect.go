@@ -82,7 +82,7 @@ func (e *Endpoint) Connect(remote netip.AddrPort, opts ConnectOptions) error {
 		opts.Timeout = e.stack.cfg.ConnectTimeout
 	}
 	e.connErr = nil
-	if opts.Deferred && len(opts.Data) == 0 && e.canDefer(remote, opts.FastOpen) {
+	if opts.Deferred && len(opts.Data) == 0 && e.stack.carries(e.bound.Addr(), remote, opts.FastOpen) {
 		e.remote, e.flow = remote, nil
 		e.phase = phaseDeferred
 		e.attempt = &attempt{opts: opts, deferred: true}
@@ -109,10 +109,11 @@ func (e *Endpoint) checkRemote(remote netip.AddrPort) error {
 	return e.checkFamily(a)
 }
 
-// canDefer says whether a SYN to remote could carry data now. Called with mu held.
-func (e *Endpoint) canDefer(remote netip.AddrPort, mode fastopen.Mode) bool {
+// carries says whether a SYN from a local address (the zero value: any) to remote could
+// carry data now.
+func (s *Stack) carries(local netip.Addr, remote netip.AddrPort, mode fastopen.Mode) bool {
 	if mode == fastopen.ModeDefault {
-		mode = e.stack.link.Mode()
+		mode = s.link.Mode()
 	}
 	switch mode {
 	case fastopen.ModeOff:
@@ -120,11 +121,11 @@ func (e *Endpoint) canDefer(remote netip.AddrPort, mode fastopen.Mode) bool {
 	case fastopen.ModeCookieless:
 		return true
 	}
-	local, err := e.sourceFor(remote.Addr())
+	from, err := s.sourceFor(local, remote.Addr())
 	if err != nil {
 		return false // Connect will say so
 	}
-	return e.stack.link.HasCookie(fromTCPIP(local, netip.Addr{}), remote)
+	return s.link.HasCookie(fromTCPIP(from, netip.Addr{}), remote)
 }
 
 // begin sends the SYN and starts the worker. Called with mu held.
@@ -173,7 +174,7 @@ func (e *Endpoint) prepare(remote netip.Addr) error {
 	if !e.isBound || e.bound.Addr().IsValid() && !e.bound.Addr().IsUnspecified() {
 		return nil
 	}
-	local, err := e.sourceFor(remote)
+	local, err := e.stack.sourceFor(e.bound.Addr(), remote)
 	if err != nil {
 		return err
 	}
@@ -189,11 +190,11 @@ func (e *Endpoint) prepare(remote netip.Addr) error {
 	return nil
 }
 
-// sourceFor is the local address that connections to remote have, or the error
-// that there is no route.
-func (e *Endpoint) sourceFor(remote netip.Addr) (tcpip.Address, error) {
+// sourceFor is the local address that connections from local, which may be the zero
+// value, to remote have, or the error that there is no route.
+func (s *Stack) sourceFor(local, remote netip.Addr) (tcpip.Address, error) {
 	to := full(netip.AddrPortFrom(remote, 0))
-	r, err := e.stack.ns.FindRoute(to.NIC, toTCPIP(e.bound.Addr()), to.Addr, protocolOf(remote), false)
+	r, err := s.ns.FindRoute(to.NIC, toTCPIP(local), to.Addr, protocolOf(remote), false)
 	if err != nil {
 		return tcpip.Address{}, toErrno(err)
 	}

@@ -3,49 +3,70 @@ package stack
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// Datagram is a UDP socket whose calls never block. All methods may be called from
-// any goroutine. Errors are syscall.Errno, EAGAIN for not now; net.ErrClosed after
-// Close, and once the stack is closed.
+// Datagram is a UDP socket, or one for ICMP echo, whose calls never block. All methods
+// may be called from any goroutine. Errors are syscall.Errno, EAGAIN for not now;
+// net.ErrClosed after Close, and once the stack is closed.
 type Datagram struct {
-	stack  *Stack
-	ep     tcpip.Endpoint
-	queue  waiter.Queue
-	entry  waiter.Entry
-	v6     bool
-	closed atomic.Bool
-	wake   atomic.Pointer[func()]
+	stack *Stack
+	ep    tcpip.Endpoint
+	queue waiter.Queue
+	entry waiter.Entry
+	v6    bool
+	wake  atomic.Pointer[func()]
+
+	closed atomic.Bool // by Close
+	over   atomic.Bool // by either Close, its own or the stack's
 }
 
-// NewDatagram makes a UDP socket: "udp4", or "udp", an IPv6 socket that speaks IPv4
-// too until SetV6Only. The error is syscall.EPROTONOSUPPORT for another network.
+// datagramKind is what a network's name stands for.
+type datagramKind struct {
+	transport tcpip.TransportProtocolNumber
+	v6, only6 bool
+}
+
+var datagramTable = map[string]datagramKind{
+	"udp":   {transport: udp.ProtocolNumber, v6: true},
+	"udp4":  {transport: udp.ProtocolNumber},
+	"udp6":  {transport: udp.ProtocolNumber, v6: true, only6: true},
+	"ping4": {transport: icmp.ProtocolNumber4},
+	"ping6": {transport: icmp.ProtocolNumber6, v6: true, only6: true},
+}
+
+// NewDatagram makes a UDP socket: "udp4", "udp6" (IPv6 only), or "udp", an IPv6 socket
+// that speaks IPv4 too until SetV6Only; or one for ICMP echo: "ping4" or "ping6", which
+// sends echo requests and receives the answers to them, ICMP header included, and whose
+// port is their identifier. The error is syscall.EPROTONOSUPPORT for another network.
 func (s *Stack) NewDatagram(network string) (*Datagram, error) {
-	d := &Datagram{stack: s, v6: network == "udp"}
-	proto := header.IPv4ProtocolNumber
-	switch {
-	case d.v6:
-		proto = header.IPv6ProtocolNumber
-	case network != "udp4":
+	kind, ok := datagramTable[network]
+	if !ok {
 		return nil, syscall.EPROTONOSUPPORT
 	}
-	if d.gone() {
-		return nil, net.ErrClosed
+	d := &Datagram{stack: s, v6: kind.v6}
+	proto := header.IPv4ProtocolNumber
+	if d.v6 {
+		proto = header.IPv6ProtocolNumber
 	}
-	ep, err := s.ns.NewEndpoint(udp.ProtocolNumber, proto, &d.queue)
+	ep, err := s.ns.NewEndpoint(kind.transport, proto, &d.queue)
 	if err != nil {
 		return nil, toErrno(err)
 	}
 	d.ep = ep
+	if err := s.addDatagram(d); err != nil {
+		ep.Close()
+		return nil, err
+	}
 	options := ep.SocketOptions()
+	options.SetV6Only(kind.only6)
 	options.SetReceivePacketInfo(true) // IPv4 comes to IPv6 sockets as well
 	options.SetReceiveTTL(true)
 	if d.v6 {
@@ -58,11 +79,7 @@ func (s *Stack) NewDatagram(network string) (*Datagram, error) {
 }
 
 // gone reports whether nothing works any more.
-func (d *Datagram) gone() bool {
-	d.stack.mu.Lock()
-	defer d.stack.mu.Unlock()
-	return d.stack.closed || d.closed.Load()
-}
+func (d *Datagram) gone() bool { return d.over.Load() }
 
 // NotifyEvent implements waiter.EventListener.
 func (d *Datagram) NotifyEvent(waiter.EventMask) {
@@ -91,6 +108,16 @@ func asError(err tcpip.Error) error {
 	return toErrno(err)
 }
 
+// Connect fixes the peer: datagrams come from it alone, Send may leave its address out,
+// and an ICMP error that answers one is told by the next call, ECONNREFUSED for one
+// that nobody wanted. Nothing is sent. Errors: ENETUNREACH, EAFNOSUPPORT.
+func (d *Datagram) Connect(remote netip.AddrPort) error {
+	if d.gone() {
+		return net.ErrClosed
+	}
+	return asError(d.ep.Connect(full(remote)))
+}
+
 // LocalAddr is the address that the socket is bound to; the port is 0 before Bind.
 func (d *Datagram) LocalAddr() netip.AddrPort {
 	wildcard := netip.IPv4Unspecified()
@@ -104,21 +131,26 @@ func (d *Datagram) LocalAddr() netip.AddrPort {
 	return netip.AddrPortFrom(fromTCPIP(got.Addr, wildcard), got.Port)
 }
 
-// Send sends one datagram. hopLimit 0 is the stack's own. Errors: EMSGSIZE, EACCES
-// for a broadcast without SetBroadcast, ENETUNREACH, EHOSTUNREACH.
+// Send sends one datagram; the zero value of to is the peer that Connect fixed.
+// hopLimit 0 is the stack's own. Errors: EMSGSIZE, EACCES for a broadcast without
+// SetBroadcast, ENETUNREACH, EHOSTUNREACH, EDESTADDRREQ without an address.
 func (d *Datagram) Send(src [][]byte, to netip.AddrPort, hopLimit uint8) error {
 	if d.gone() {
 		return net.ErrClosed
 	}
-	address := full(to)
-	opts := tcpip.WriteOptions{To: &address, Atomic: true}
+	opts := tcpip.WriteOptions{Atomic: true}
+	if to != (netip.AddrPort{}) {
+		address := full(to)
+		opts.To = &address
+	}
 	if hopLimit != 0 {
 		c := &opts.ControlMessages
 		c.HasTTL, c.TTL = to.Addr().Unmap().Is4(), hopLimit
 		c.HasHopLimit, c.HopLimit = !c.HasTTL, hopLimit
 	}
-	v := &vector{left: slices.Clone(src)}
+	v := d.stack.vector(src)
 	_, err := d.ep.Write(v, opts)
+	d.stack.putVector(v)
 	return asError(err)
 }
 
@@ -136,8 +168,9 @@ func (d *Datagram) Receive(dst [][]byte) (Received, error) {
 	if d.gone() {
 		return Received{}, net.ErrClosed
 	}
-	v := &vector{left: slices.Clone(dst)}
+	v := d.stack.vector(dst)
 	got, err := d.ep.Read(v, tcpip.ReadOptions{NeedRemoteAddr: true})
+	d.stack.putVector(v)
 	if err != nil {
 		return Received{}, toErrno(err)
 	}
@@ -195,7 +228,17 @@ func (d *Datagram) Close() error {
 	if d.closed.Swap(true) {
 		return net.ErrClosed
 	}
+	d.stack.forgetDatagram(d)
+	d.end()
+	return nil
+}
+
+// end is Close as the stack's Close does it.
+func (d *Datagram) end() {
+	if d.over.Swap(true) {
+		return
+	}
 	d.queue.EventUnregister(&d.entry)
 	d.ep.Close()
-	return nil
+	d.NotifyEvent(0)
 }

@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/stack/gate"
@@ -274,6 +275,46 @@ func (e *Endpoint) cameIn() fastopen.Outcome {
 			BytesInSYN: a.BytesInSYN, BytesAccepted: a.BytesTaken}
 	}
 	return e.came
+}
+
+// camePending says whether the connection came from Accept, and whether its client
+// has yet to answer the SYN-ACK.
+func (e *Endpoint) camePending() (came, pending bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if !e.accepted {
+		return false, false
+	}
+	a, ok := e.stack.link.Accepted(e.localAddr(), e.remote)
+	return true, ok && a.Pending
+}
+
+// isClosed says whether the endpoint, or its stack, was closed.
+func (e *Endpoint) isClosed() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.phase == phaseClosed
+}
+
+// quiet says whether Read would answer EAGAIN.
+func (e *Endpoint) quiet() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	switch e.phase {
+	case phaseDeferred, phaseConnecting:
+		return true
+	case phaseConnected:
+		const any = waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr
+		return e.sock.ep.Readiness(any) == 0
+	}
+	return false
+}
+
+// fastOpenListener is what ServeFastOpen returned; nil without it.
+func (e *Endpoint) fastOpenListener() *fastopen.Listener {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.listener
 }
 
 // State is TCP's state of an endpoint (RFC 9293 §3.3.2).

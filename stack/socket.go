@@ -201,6 +201,7 @@ func (k *socket) abort() {
 // end is abort as Stack.Close does it, for the Endpoint as well.
 func (k *socket) end() {
 	k.owner.shut(k)
+	defer k.wake() // what waits is to see that it is over
 	if tcp.EndpointState(k.ep.State()) != tcp.StateTimeWait {
 		k.abort()
 		return

@@ -2,7 +2,9 @@ package stack
 
 import (
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -23,6 +25,7 @@ type Stack struct {
 	acks watchers
 
 	vectors sync.Pool      // of *vector
+	buffers sync.Pool      // of *[copyBuffer]byte
 	workers sync.WaitGroup // the connects under way
 	ended   chan struct{}  // closed when Close has done everything
 
@@ -32,9 +35,12 @@ type Stack struct {
 	ports sync.Mutex
 
 	// mu guards what follows. It is a leaf: nothing is called with it held.
-	mu      sync.Mutex
-	closed  bool
-	sockets map[*socket]struct{} // every netstack endpoint of ours that lives
+	mu        sync.Mutex
+	closed    bool
+	stopping  bool                   // by Shutdown: no listener is made any more
+	sockets   map[*socket]struct{}   // every TCP endpoint of netstack's of ours that lives
+	datagrams map[*Datagram]struct{} // those that are not closed
+	resolves  *net.Resolver          // made when it is first wanted
 	// inspected are the listeners that are asked before a handshake.
 	inspected map[tcpip.Endpoint]*gate.Listener
 }
@@ -53,6 +59,7 @@ func New(cfg Config) (*Stack, error) {
 		cfg:       cfg,
 		ended:     make(chan struct{}),
 		sockets:   make(map[*socket]struct{}),
+		datagrams: make(map[*Datagram]struct{}),
 		inspected: make(map[tcpip.Endpoint]*gate.Listener),
 	}
 	var err error
@@ -98,10 +105,9 @@ func (s *Stack) Close() error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
-	open := make([]*socket, 0, len(s.sockets))
-	for k := range s.sockets {
-		open = append(open, k)
-	}
+	open := slices.Collect(maps.Keys(s.sockets))
+	datagrams := slices.Collect(maps.Keys(s.datagrams))
+	clear(s.datagrams)
 	s.mu.Unlock()
 	if !first {
 		<-s.ended
@@ -109,6 +115,9 @@ func (s *Stack) Close() error {
 	}
 	for _, k := range open {
 		k.end()
+	}
+	for _, d := range datagrams {
+		d.end()
 	}
 	s.workers.Wait()
 	// The link goes before netstack does: netstack would wait for the link's
@@ -132,6 +141,30 @@ func (s *Stack) add(k *socket) error {
 	}
 	s.sockets[k] = struct{}{}
 	return nil
+}
+
+// addDatagram counts a datagram socket among those that Close ends.
+func (s *Stack) addDatagram(d *Datagram) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	s.datagrams[d] = struct{}{}
+	return nil
+}
+
+func (s *Stack) forgetDatagram(d *Datagram) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.datagrams, d)
+}
+
+// isStopping says whether no listener may be made any more.
+func (s *Stack) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping || s.closed
 }
 
 // forget is called when a socket has died.

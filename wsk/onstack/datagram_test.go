@@ -126,7 +126,7 @@ func TestDatagramStackGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.server.NewDatagram("udp6"); err == nil {
+	if _, err := w.server.NewDatagram("udp5"); err == nil {
 		t.Error("made an unknown network")
 	}
 	_ = w.server.Close()
