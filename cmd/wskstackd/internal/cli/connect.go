@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -16,17 +15,9 @@ import (
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
 )
 
-// connectFlags are what the netcat itself has no use for.
-type connectFlags struct {
-	link    string
-	output  string
-	json    bool
-	verbose bool
-}
-
 func newConnect(stdio IO) *cobra.Command {
 	var o netcat.Options
-	var f connectFlags
+	var f talkFlags
 	cmd := &cobra.Command{
 		Use:   "connect HOST:PORT",
 		Short: "Connect standard input and output to a TCP peer, first bytes in the SYN",
@@ -59,12 +50,8 @@ The end of a connection is waited for, %v at the most.`, report.MinRoundTrip, ne
 		Args: oneTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Target = args[0]
-			if f.link != "" {
-				link, err := netip.ParsePrefix(f.link)
-				if err != nil {
-					return usagef("--link %q is no address with a prefix length: write 198.18.77.1/30 or fd00::1/126", f.link)
-				}
-				o.Link = link
+			if err := f.place(&o.Place); err != nil {
+				return err
 			}
 			return runConnect(cmd.Context(), o, f, stdio)
 		},
@@ -74,18 +61,12 @@ The end of a connection is waited for, %v at the most.`, report.MinRoundTrip, ne
 	flags.DurationVar(&o.Wait, "wait", netcat.DefaultWait, "how long to wait for these bytes before connecting without")
 	flags.IntVar(&o.Repeat, "repeat", 1, "make `N` connections in turn, each with all of standard input")
 	flags.DurationVar(&o.Timeout, "timeout", netcat.DefaultTimeout, "how long the connect may take")
-	flags.IntVar(&o.Family, "family", 0, "address family, 4 or 6; 0: the first that the name has")
-	flags.StringVar(&o.Namespace, "netns", "", "join the network namespace at `PATH` instead of the own one")
-	flags.StringVar(&o.Device, "device", "", "`name` of the TUN device (default: the kernel's choice)")
-	flags.StringVar(&f.link, "link", "", "the host's `ADDRESS/BITS` on the network between it and this program,\nwhich takes the next address (default: one that is free)")
-	flags.StringVarP(&f.output, "output", "o", "", "write what the peer sends to `FILE` instead of standard output")
-	flags.BoolVar(&f.json, "json", false, "print one JSON object for each connection on standard output")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what happens")
+	f.register(cmd, &o.Place, "address family, 4 or 6; 0: the first that the name has")
 	return cmd
 }
 
 // runConnect opens everything, runs, and closes everything.
-func runConnect(ctx context.Context, o netcat.Options, f connectFlags, stdio IO) (err error) {
+func runConnect(ctx context.Context, o netcat.Options, f talkFlags, stdio IO) (err error) {
 	if err := o.Check(); err != nil {
 		return err
 	}
@@ -143,7 +124,7 @@ func happened(run report.Run) string {
 }
 
 // answerTo is where what the peer sends goes.
-func answerTo(f connectFlags, stdio IO) (io.Writer, func() error, error) {
+func answerTo(f talkFlags, stdio IO) (io.Writer, func() error, error) {
 	switch {
 	case f.output != "":
 		file, err := os.Create(f.output)

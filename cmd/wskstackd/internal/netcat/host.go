@@ -101,15 +101,16 @@ func (h host) checkForwarding(to netip.Addr, link netip.Prefix) error {
 const linkChoices = 64
 
 // freeLink finds a network that the host does not use, or checks the one that was
-// asked for.
-func (h host) freeLink(asked netip.Prefix, v6 bool) (netip.Prefix, error) {
+// asked for. own, if it is valid, is the stack's address: a network that is looked
+// for has it in the stack's place, or not at all.
+func (h host) freeLink(asked netip.Prefix, own netip.Addr, v6 bool) (netip.Prefix, error) {
 	used, err := h.networks(v6)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
 	if asked.IsValid() {
 		if asked.Addr().Is6() != v6 {
-			return netip.Prefix{}, usage("--link %v is not of the target's address family: leave it out, or give one that is", asked)
+			return netip.Prefix{}, usage("--link %v is not of the address family that is asked for: leave it out, or give one that is", asked)
 		}
 		if with, taken := overlapping(used, asked); taken {
 			return netip.Prefix{}, unavailable("the network %v is in use on the host (%v): choose another with --link", asked.Masked(), with)
@@ -120,6 +121,9 @@ func (h host) freeLink(asked netip.Prefix, v6 bool) (netip.Prefix, error) {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 77, byte(4*i + 1)}), 30)
 		if v6 {
 			p = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x77, 2: 0x73, 3: 0x6b, 7: byte(i), 15: 1}), 126)
+		}
+		if next, _ := ownAddress(p); own.IsValid() && p.Contains(own) && next.Addr() != own {
+			continue
 		}
 		if _, taken := overlapping(used, p); !taken {
 			return p, nil

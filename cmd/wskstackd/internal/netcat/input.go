@@ -49,6 +49,8 @@ type source struct {
 	// ended: first is all there is.
 	ended bool
 	rest  <-chan chunk
+	// stop, once closed, ends the sending before the source does; nil never does.
+	stop <-chan struct{}
 }
 
 // take reads the first payload: what comes within the wait. It returns at once at
@@ -58,7 +60,7 @@ func take(ctx context.Context, in <-chan chunk, wait time.Duration) (source, err
 	defer timer.Stop()
 	select {
 	case c := <-in:
-		return source{c.data, c.err != nil, in}, inputError(c.err)
+		return source{first: c.data, ended: c.err != nil, rest: in}, inputError(c.err)
 	case <-timer.C:
 		return source{rest: in}, nil
 	case <-ctx.Done():
@@ -74,7 +76,7 @@ func takeAll(ctx context.Context, in <-chan chunk) (source, error) {
 		case c := <-in:
 			s.first = append(s.first, c.data...)
 			if len(s.first) > MaxRepeated {
-				return source{}, usage("with --repeat no more than %d bytes of input can be sent: shorten it", MaxRepeated)
+				return source{}, usage("with --repeat and --keep no more than %d bytes of input can be sent: shorten it", MaxRepeated)
 			}
 			if c.err != nil {
 				return s, inputError(c.err)

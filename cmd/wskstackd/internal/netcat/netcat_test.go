@@ -40,7 +40,7 @@ const limit = 30 * time.Second
 // options are good ones, in a namespace.
 func options(ns *netns.Namespace, target string) Options {
 	return Options{
-		Target: target, FastOpen: true, Wait: limit, Repeat: 1, Timeout: limit, Namespace: ns.Path(),
+		Place: Place{Namespace: ns.Path()}, Target: target, FastOpen: true, Wait: limit, Repeat: 1, Timeout: limit,
 	}
 }
 

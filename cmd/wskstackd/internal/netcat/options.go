@@ -43,20 +43,10 @@ const (
 	CloseLimit = 5 * time.Second
 )
 
-// Options are what the user chose.
-type Options struct {
-	// Target is HOST:PORT.
-	Target string
-	// Family is 4 or 6, or 0: the first address that the name has.
+// Place is where the stack joins a network.
+type Place struct {
+	// Family is 4 or 6, or 0: the first that a name has, or both to listen.
 	Family int
-	// FastOpen puts the first payload into the SYN if it is there within Wait.
-	FastOpen bool
-	Wait     time.Duration
-	// Repeat is how many connections are made, one after the other, each with all
-	// of the input.
-	Repeat int
-	// Timeout bounds the connect.
-	Timeout time.Duration
 	// Device is the TUN's name; empty: the kernel's choice.
 	Device string
 	// Namespace is the path of the network namespace to join; empty: the caller's.
@@ -66,11 +56,37 @@ type Options struct {
 	Link netip.Prefix
 }
 
+// check says which option cannot be.
+func (p Place) check() error {
+	if p.Family != 0 && p.Family != 4 && p.Family != 6 {
+		return usage("there is no address family %d: use 4 or 6, or 0, the default, to leave it open", p.Family)
+	}
+	if p.Link.IsValid() {
+		if _, ok := ownAddress(p.Link); !ok {
+			return usage("--link %v: it needs two usable addresses, as 198.18.77.1/30 and fd00::1/126 have", p.Link)
+		}
+	}
+	return nil
+}
+
+// Options are what the user chose of a connect.
+type Options struct {
+	Place
+	// Target is HOST:PORT.
+	Target string
+	// FastOpen puts the first payload into the SYN if it is there within Wait.
+	FastOpen bool
+	Wait     time.Duration
+	// Repeat is how many connections are made, one after the other, each with all
+	// of the input.
+	Repeat int
+	// Timeout bounds the connect.
+	Timeout time.Duration
+}
+
 // Check says which option cannot be.
 func (o Options) Check() error {
 	switch {
-	case o.Family != 0 && o.Family != 4 && o.Family != 6:
-		return usage("there is no address family %d: use 4 or 6, or 0 for the first that the name has", o.Family)
 	case o.Wait < 0:
 		return usage("--wait %v: it must not be negative", o.Wait)
 	case o.Timeout <= 0:
@@ -78,23 +94,5 @@ func (o Options) Check() error {
 	case o.Repeat < 1 || o.Repeat > MaxRepeat:
 		return usage("--repeat %d: use 1 to %d", o.Repeat, MaxRepeat)
 	}
-	if o.Link.IsValid() {
-		if _, ok := ownAddress(o.Link); !ok {
-			return usage("--link %v: it needs two usable addresses, as 198.18.77.1/30 and fd00::1/126 have", o.Link)
-		}
-	}
-	return nil
-}
-
-// ownAddress is the stack's address on a link: the one after the host's.
-func ownAddress(link netip.Prefix) (netip.Prefix, bool) {
-	next := link.Addr().Next()
-	p := netip.PrefixFrom(next, link.Bits())
-	if !next.IsValid() || !link.Contains(next) || link.Addr().IsLoopback() || link.Addr().IsMulticast() || link.Addr().IsUnspecified() {
-		return netip.Prefix{}, false
-	}
-	if next.Is4() && (link.Bits() > 30 || !link.Contains(next.Next())) {
-		return netip.Prefix{}, false // the network's broadcast address
-	}
-	return p, true
+	return o.Place.check()
 }

@@ -76,95 +76,11 @@ func (s *Session) connect(ctx context.Context, src source, out io.Writer) (repor
 		return report.Run{}, err
 	}
 	m.handshake = time.Since(m.begin)
-	if err := transfer(ctx, c, src, out, &m); err != nil {
+	if err := transfer(ctx, c, src, out, &m, peerDecides); err != nil {
 		return report.Run{}, err
 	}
 	run := m.run(ep.FastOpenInfo(), s.remote.Addr().Is6())
-	return run, s.finish(ctx, c)
-}
-
-// finish ends a connection whose peer has closed its side.
-func (s *Session) finish(ctx context.Context, c *await.Conn) error {
-	if err := c.Endpoint().CloseWrite(); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ENOTCONN) {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, CloseLimit, fmt.Errorf("the peer has not acknowledged the end of the connection within %v", CloseLimit))
-	defer cancel()
-	if err := c.Ended(ctx); err != nil {
-		return err
-	}
-	return c.Endpoint().Close()
-}
-
-// errPeerDone ends the sending when the peer has closed its side.
-var errPeerDone = errors.New("the peer has closed the connection")
-
-// transfer moves bytes both ways until the peer has closed its side, or one of
-// the ways fails.
-func transfer(ctx context.Context, c *await.Conn, src source, out io.Writer, m *meter) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		if err := send(ctx, c, src, m); err != nil {
-			stop(err)
-		}
-	}()
-	err := receive(ctx, c, out, m)
-	stop(errPeerDone)
-	<-sent
-	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, errPeerDone) {
-		err = cause
-	}
-	return err
-}
-
-// send sends what is left of the source and closes this side behind it.
-func send(ctx context.Context, c *await.Conn, src source, m *meter) error {
-	if err := c.Write(ctx, src.first); err != nil {
-		return err
-	}
-	m.sent += len(src.first)
-	for !src.ended {
-		select {
-		case next, ok := <-src.rest:
-			if !ok {
-				return context.Cause(ctx)
-			}
-			if err := c.Write(ctx, next.data); err != nil {
-				return err
-			}
-			m.sent += len(next.data)
-			if err := inputError(next.err); err != nil {
-				return err
-			}
-			src.ended = next.err != nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return c.Endpoint().CloseWrite()
-}
-
-// receive copies what the peer sends, to its FIN.
-func receive(ctx context.Context, c *await.Conn, out io.Writer, m *meter) error {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(ctx, buf)
-		if n > 0 && m.first == 0 {
-			m.first = time.Since(m.begin)
-		}
-		if _, werr := out.Write(buf[:n]); werr != nil {
-			return fmt.Errorf("writing what the peer sent: %w", werr)
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-	}
+	return run, end(ctx, c)
 }
 
 // meter measures a connection. sent belongs to the sender until it has ended, the

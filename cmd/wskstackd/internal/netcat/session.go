@@ -7,16 +7,13 @@ import (
 	"net/netip"
 
 	"github.com/wskstack/wskstack/stack"
-	"github.com/wskstack/wskstack/stack/iolink"
-	"github.com/wskstack/wskstack/tun"
 )
 
-// Session is a stack that has joined a network through a TUN.
+// Session is a stack that has joined a network to connect from.
 type Session struct {
+	joined
 	opts   Options
 	remote netip.AddrPort
-	stack  *stack.Stack
-	device *tun.Device
 	link   netip.Prefix
 }
 
@@ -34,50 +31,30 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := join(h, o, remote)
+	s, err := openSession(h, o, remote)
 	return s, errors.Join(err, h.close())
 }
 
-// join opens the TUN and starts the stack on it.
-func join(h host, o Options, remote netip.AddrPort) (*Session, error) {
-	link, err := h.freeLink(o.Link, remote.Addr().Is6())
+func openSession(h host, o Options, remote netip.AddrPort) (*Session, error) {
+	at, err := h.side(o.Place, netip.Addr{}, remote.Addr().Is6())
 	if err != nil {
 		return nil, err
 	}
-	if err := h.check(remote.Addr(), link); err != nil {
+	if err := h.check(remote.Addr(), at.link); err != nil {
 		return nil, err
 	}
-	own, ok := ownAddress(link)
-	if !ok {
-		return nil, usage("--link %v: it needs two usable addresses", link)
-	}
-	dev, err := tun.Open(tun.Config{Name: o.Device, Addresses: []netip.Prefix{link}, Namespace: o.Namespace})
+	j, err := join(o.Place, []side{at}, stack.Config{ConnectTimeout: o.Timeout, CloseTimeout: CloseLimit})
 	if err != nil {
 		return nil, err
 	}
-	l, err := iolink.New(dev, iolink.Config{})
-	if err != nil {
-		return nil, errors.Join(err, dev.Close())
-	}
-	// It owns the link from here on, and with it the device.
-	st, err := stack.New(stack.Config{
-		Link: l, Addresses: []netip.Prefix{own},
-		ConnectTimeout: o.Timeout, CloseTimeout: CloseLimit,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &Session{opts: o, remote: remote, stack: st, device: dev, link: link}, nil
+	return &Session{joined: j, opts: o, remote: remote, link: at.link}, nil
 }
 
 // Close takes back what Open did: connections are reset, the device is gone with
 // its addresses and routes when Close returns. The error is of the device.
-func (s *Session) Close() error {
-	return errors.Join(s.stack.Close(), s.device.Close())
-}
+func (s *Session) Close() error { return s.close() }
 
 // String says through what the session goes.
 func (s *Session) String() string {
-	own, _ := ownAddress(s.link) // it was one in join
-	return fmt.Sprintf("to %v from %v, through %s to the host's %v", s.remote, own.Addr(), s.device.Name(), s.link.Addr())
+	return fmt.Sprintf("to %v from %v, through %s to the host's %v", s.remote, s.sides[0].own.Addr(), s.device.Name(), s.link.Addr())
 }

@@ -14,7 +14,7 @@ func Resolve(ctx context.Context, target string, family int) (netip.AddrPort, er
 	if err != nil || host == "" || service == "" {
 		return netip.AddrPort{}, usage("%q is not HOST:PORT: write 192.0.2.1:80, [2001:db8::1]:80 or example.com:http", target)
 	}
-	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+	port, err := lookupPort(ctx, service)
 	if err != nil || port == 0 {
 		return netip.AddrPort{}, usage("%q is no TCP port: use a number from 1 to 65535 or a service's name", service)
 	}
@@ -29,7 +29,13 @@ func Resolve(ctx context.Context, target string, family int) (netip.AddrPort, er
 		}
 		return netip.AddrPort{}, usage("%s%v, %s", named, addr, fault)
 	}
-	return netip.AddrPortFrom(addr, uint16(port)), nil
+	return netip.AddrPortFrom(addr, port), nil
+}
+
+// lookupPort finds the port that a number or a service's name means.
+func lookupPort(ctx context.Context, service string) (uint16, error) {
+	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+	return uint16(port), err // LookupPort knows no more than 65535
 }
 
 // lookup finds the first address of a host of the wanted family.
