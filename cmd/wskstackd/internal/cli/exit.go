@@ -29,11 +29,11 @@ var exitTable = []struct {
 	text string
 }{
 	{"0", "done; for demo: every claim held"},
-	{"1", "it failed: a claim of the demo is false, the peer refused or reset the connection, it timed out, or the output cannot be written"},
-	{"2", "wrong usage: an unknown command or flag, a value that cannot be (port, device name, an address that no host has), standard input closed"},
-	{"69", "something needed is not there: no /dev/net/tun, the device name is taken, no such namespace, no route, the name does not resolve"},
+	{"1", "it failed: a claim of the demo is false, the peer refused or reset the connection, it timed out or was idle, or the output cannot be written"},
+	{"2", "wrong usage: an unknown command or flag, a value that cannot be (port, device name, an address that no host has, or that is not for listening), standard input closed"},
+	{"69", "something needed is not there: no /dev/net/tun, the device name is taken, no such namespace, no route, the name does not resolve, the address to listen on is taken, no such directory"},
 	{"77", "not permitted: a privilege or the right to open a file is missing"},
-	{"128+n", "ended by signal n: 130 for interrupt, 143 for terminate"},
+	{"128+n", "ended by signal n: 130 for interrupt, 143 for terminate; listen ends so in good order"},
 }
 
 // usageError is the caller's mistake.

@@ -25,6 +25,7 @@ func Stdio() IO { return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr} }
 func Main(ctx context.Context, args []string, stdio IO) int {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	defer keepPipeSignal()()
 	out := &kept{w: stdio.Out}
 	stdio.Out = out
 	root := newRoot(stdio)
@@ -67,6 +68,15 @@ func untilSignal(ctx context.Context) (_ context.Context, stop func()) {
 	}
 }
 
+// keepPipeSignal makes a closed pipe an error of the write, so that everything is
+// undone. The signal is caught and not ignored: the commands that listen runs would
+// inherit that, and the shell would not let them change it.
+func keepPipeSignal() (stop func()) {
+	signals := make(chan os.Signal, 1) // nobody reads them
+	signal.Notify(signals, syscall.SIGPIPE)
+	return func() { signal.Stop(signals) }
+}
+
 // newRoot builds the commands.
 func newRoot(stdio IO) *cobra.Command {
 	root := &cobra.Command{
@@ -79,7 +89,8 @@ Data goes to standard output, talk to standard error. NO_COLOR=1 switches colour
 off. 'wskstackd help exit-codes' lists the exit codes.`,
 		Example: `  wskstackd demo
   wskstackd demo --json --family 6
-  printf 'GET / HTTP/1.0\r\n\r\n' | wskstackd connect --repeat 2 192.0.2.1:80`,
+  printf 'GET / HTTP/1.0\r\n\r\n' | wskstackd connect --repeat 2 192.0.2.1:80
+  wskstackd listen --http . :80`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -94,7 +105,7 @@ off. 'wskstackd help exit-codes' lists the exit codes.`,
 		return usagef("%w: see '%s --help'", err, cmd.CommandPath())
 	})
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newDemo(stdio), newConnect(stdio), newVersion(stdio), newExitCodes(stdio))
+	root.AddCommand(newDemo(stdio), newConnect(stdio), newListen(stdio), newVersion(stdio), newExitCodes(stdio))
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Args = usageArgs(cmd.Args)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,37 @@ func TestConnectOfTheREADME(t *testing.T) {
 	for i, inSYN := range []int{0, len(input)} {
 		if want := fmt.Sprintf("%d bytes, %d in the SYN, %d accepted", len(input), inSYN, inSYN); !strings.Contains(lines[i+1], want) {
 			t.Errorf("connection %d: %s, want %q", i+1, lines[i+1], want)
+		}
+	}
+}
+
+// The README's example of listen, with connect as its client, run in a namespace
+// that forwards: the second connection's bytes come in the SYN, as both ends say.
+func TestListenOfTheREADME(t *testing.T) {
+	example := regexp.MustCompile(`(?m)^go run ./cmd/wskstackd listen (.*)\nprintf '(.*)' \| go run ./cmd/wskstackd connect (.*)$`).FindStringSubmatch(page(t, "README.md"))
+	if example == nil {
+		t.Fatal("README.md has no example of listen with connect")
+	}
+	tunHere(t)
+	ns := netnstest.New(t)
+	if err := ns.SetSysctl("net.ipv4.ip_forward", "1"); err != nil {
+		t.Fatal(err)
+	}
+	l := startListener(t, ns, strings.Fields(example[1])...)
+	input := strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(example[2])
+	cmd := program(false, append([]string{"connect", "--netns", ns.Path()}, strings.Fields(example[3])...)...)
+	cmd.Stdin = strings.NewReader(input)
+	r := ended(cmd)
+	if r.code != exitOK || r.out != strings.Repeat(input, 2) {
+		t.Errorf("connect: %+v", r)
+	}
+	served := l.stopped(syscall.SIGTERM)
+	for _, inSYN := range []int{0, len(input)} {
+		if want := fmt.Sprintf("%d bytes, %d in the SYN, %d accepted", len(input), inSYN, inSYN); !strings.Contains(r.err, want) {
+			t.Errorf("connect said\n%s\nwithout %q", r.err, want)
+		}
+		if want := fmt.Sprintf("%d sent, %d in the SYN, %d accepted", len(input), inSYN, inSYN); !strings.Contains(served.err, want) {
+			t.Errorf("listen said\n%s\nwithout %q", served.err, want)
 		}
 	}
 }

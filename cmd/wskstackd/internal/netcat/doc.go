@@ -1,24 +1,35 @@
-// Package netcat is the connect command: standard input to a TCP peer, what the
-// peer sends to standard output, the first bytes in the SYN.
+// Package netcat is the commands connect and listen: standard input to a TCP peer,
+// what the peer sends to standard output, the first bytes in the SYN.
 //
 //	stdin ──► first payload ──► Connect(Data) ┐                      host's kernel
 //	      ──► the rest ───────► Write ────────┤ stack ── iolink ── TUN ── its own addresses
-//	stdout ◄────────────────────Read ◄────────┘                      └─ others, if it forwards
+//	stdout ◄────────────────────Read ◄────────┤                      └─ others, if it forwards
+//	                                          │
+//	gate ◄── Accept ◄── listening endpoint ◄──┘
+//	  └──► stdin and stdout, or echo, exec, HTTP, for each connection
 //
-// The stack has an address of its own on a small network between it and the
-// host. So it reaches the host's own addresses directly, and others only as far
-// as the host forwards packets and something translates or routes that network;
-// Open says so before anything is changed.
+// The stack has an address of its own: on a small network between it and the
+// host, or one that the host gets a route to. So it reaches the host's own
+// addresses directly and they reach it, and others only as far as the host forwards
+// packets and something translates or routes that network; Open says so before
+// anything is changed.
 //
 // # Ownership
 //
-// Session owns the TUN, which takes its addresses and itself back in Close, and
-// the stack on it. A goroutine reads standard input: it ends with the input, or,
-// where a read cannot be interrupted, with the program. Each connection has one
-// more, which writes, and which has ended when the connection is over.
+// Session and Listener own the TUN, which takes its addresses and itself back in
+// Close, and the stack on it. A goroutine reads standard input: it ends with the
+// input, or, where a read cannot be interrupted, with the program. Each connection
+// has one more, which writes, and which has ended when the connection is over.
+//
+// A listener's connections are counted by its gate: Serve returns when the last one
+// has left. Each has a goroutine that serves it, net/http's with HTTP, and Exec two
+// more, which end with the command. An accepted connection has a soft end, at which
+// it is brought to an end in good order, and a hard one CloseLimit later.
 //
 // # Limits
 //
 // No Happy Eyeballs: of the addresses of a name, the first of the wanted family
-// is used. A connection ends when the peer has closed its side.
+// is used. A connection that was made ends when the peer has closed its side, one
+// that was accepted when both have. A command that is run for a connection and
+// leaves its process group is on its own, and if this program is killed so are all.
 package netcat

@@ -3,6 +3,7 @@
 //
 //	demo --json     one Demo
 //	connect --json  one Run for each connection, one to a line
+//	listen --json   one Served for each connection, one to a line
 //
 // Plain data, no state.
 package report
@@ -53,6 +54,28 @@ type Run struct {
 	FastOpen bool `json:"fast_open"`
 	// Reason says why not all bytes were accepted in the SYN; empty if they were.
 	Reason string `json:"reason"`
+}
+
+// Served is one connection that was accepted.
+type Served struct {
+	Name string `json:"name"`
+	// Remote is the client's address and port, Family "ipv4" or "ipv6".
+	Remote string `json:"remote"`
+	Family string `json:"family"`
+	// BytesReceived and BytesSent count the stream both ways.
+	BytesReceived int64 `json:"bytes_received"`
+	BytesSent     int64 `json:"bytes_sent"`
+	// BytesInSYN is how many bytes came in the SYN that opened the connection,
+	// BytesAcceptedInSYN how many of them were delivered before the handshake was
+	// over. Both are 0 for a connection that was opened in the ordinary way.
+	BytesInSYN         int `json:"bytes_in_syn"`
+	BytesAcceptedInSYN int `json:"bytes_accepted_in_syn"`
+	// FastOpen: bytes from the SYN were accepted.
+	FastOpen bool `json:"fast_open"`
+	// Reason says why not; empty if they were.
+	Reason string `json:"reason"`
+	// Error says what ended the connection, if it was not its two ends.
+	Error string `json:"error"`
 }
 
 // Family is the word for an address family in reports: 4 or 6.
