@@ -544,12 +544,22 @@ func TestOlderConnection(t *testing.T) {
 // FuzzChild feeds a child whatever comes: no panic, no segment that is not whole,
 // and an end.
 func FuzzChild(f *testing.F) {
-	f.Add([]byte("hello"), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
-	f.Add([]byte{}, []byte{3, 0, 0, 0, 9, 9, 0, 0})
-	f.Fuzz(func(t *testing.T, payload, script []byte) {
-		h := newHost(t, Policy{})
+	f.Add(uint8(0), []byte("hello"), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+	f.Add(uint8(1), []byte{}, []byte{3, 0, 0, 0, 9, 9, 0, 0})
+	f.Add(uint8(2), []byte("hello"), []byte{2, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 6, 200, 0, 1, 0x10, 0, 6, 0, 1, 0, 0})
+	f.Add(uint8(4), []byte("hello"), []byte{2, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, how uint8, payload, script []byte) {
+		policy := Policy{HoldData: how&1 != 0}
+		if how&2 != 0 {
+			policy.EarlyDataCap = 100
+		}
+		h := newHost(t, policy)
 		payload = payload[:min(len(payload), 1400)]
-		h.decide(h.syn(h.cookie(), string(payload)), AnswerAccept)
+		if how&4 != 0 {
+			h.decide(h.syn(fo(KindFO, ""), string(payload)), AnswerGrant)
+		} else {
+			h.decide(h.syn(h.cookie(), string(payload)), AnswerAccept)
+		}
 		for len(script) >= 8 {
 			op, flags := script[0], seg.Flags(script[1]&0x1f)
 			seq, ack := int(int16(binary.BigEndian.Uint16(script[2:]))), int(int16(binary.BigEndian.Uint16(script[4:])))

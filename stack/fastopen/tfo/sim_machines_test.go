@@ -18,7 +18,7 @@ import (
 //
 //	model TCP ◄──► tfo.Client ◄──► wire ◄──► tfo.Server, tfo.Child ◄──► model TCP
 type world struct {
-	t   *rapid.T
+	t   chooser
 	now time.Duration
 
 	client, server *tcp
@@ -32,6 +32,18 @@ type world struct {
 	replays  *tfo.Replays
 	synData  int // bytes of data that left in the SYN
 }
+
+// chooser decides what happens, and is told what went wrong.
+type chooser interface {
+	// choose picks a number from lo to hi.
+	choose(what string, lo, hi int) int
+	Fatalf(format string, args ...any)
+}
+
+// drawn chooses as rapid does.
+type drawn struct{ *rapid.T }
+
+func (d drawn) choose(what string, lo, hi int) int { return rapid.IntRange(lo, hi).Draw(d.T, what) }
 
 type side uint8
 
@@ -57,19 +69,19 @@ var (
 	serverAt = netip.MustParseAddrPort("198.51.100.1:80")
 )
 
-// newWorld draws a world and sends its SYN.
-func newWorld(t *rapid.T) *world {
+// newWorld chooses a world and sends its SYN.
+func newWorld(t chooser) *world {
 	w := &world{t: t, now: time.Hour, replays: tfo.NewReplays(0)}
 	w.keys.Primary = tfo.Key{1, 2, 3}
 	policy := tfo.Policy{
-		Cookieless: rapid.Bool().Draw(t, "cookieless"),
-		HoldData:   rapid.IntRange(0, 4).Draw(t, "hold") == 0,
+		Cookieless: t.choose("cookieless", 0, 1) == 1,
+		HoldData:   t.choose("hold", 0, 4) == 0,
 	}
-	if rapid.IntRange(0, 4).Draw(t, "capped") == 0 {
-		policy.EarlyDataCap = rapid.IntRange(1, 300).Draw(t, "cap")
+	if t.choose("capped", 0, 4) == 0 {
+		policy.EarlyDataCap = t.choose("cap", 1, 300)
 	}
 	w.listener = tfo.NewServer(policy)
-	w.listener.SetEnabled(rapid.IntRange(0, 5).Draw(t, "enabled") > 0)
+	w.listener.SetEnabled(t.choose("enabled", 0, 5) > 0)
 
 	right := tfo.Option{Kind: tfo.KindFO, Cookie: w.keys.Primary.Cookie(clientAt.Addr(), serverAt.Addr())}
 	wrong, _ := tfo.MakeCookie([]byte("mistaken"))
@@ -81,17 +93,17 @@ func newWorld(t *rapid.T) *world {
 		{Action: tfo.SendBare, MSS: 140},
 		{Action: tfo.SendPlain, Reason: tfo.ReasonOff},
 	}
-	plan := plans[rapid.IntRange(0, len(plans)-1).Draw(t, "plan")]
-	ts := rapid.Bool().Draw(t, "timestamps")
-	payload := numbers(rapid.IntRange(0, 250).Draw(t, "payload"), 1)
-	rest := numbers(rapid.IntRange(0, 400).Draw(t, "rest"), 2)
-	answer := numbers(rapid.IntRange(0, 1200).Draw(t, "answer"), 3)
+	plan := plans[t.choose("plan", 0, len(plans)-1)]
+	ts := t.choose("timestamps", 0, 1) == 1
+	payload := numbers(t.choose("payload", 0, 250), 1)
+	rest := numbers(t.choose("rest", 0, 400), 2)
+	answer := numbers(t.choose("answer", 0, 1200), 3)
 	w.machine = tfo.NewClient(plan, payload, tfo.Limits{MTU: 1500})
 	w.client = &tcp{w: w, side: clientSide, at: clientAt, to: serverAt, iss: 0xffffff80,
 		ts: ts, out: append(append([]byte(nil), payload...), rest...), first: len(payload)}
 	w.server = &tcp{w: w, side: serverSide, at: serverAt, to: clientAt, iss: 0xfffffff8, ts: ts, out: answer}
-	w.client.window = rapid.SampledFrom(windows).Draw(t, "client's window")
-	w.server.window = rapid.SampledFrom(windows).Draw(t, "server's window")
+	w.client.window = windows[t.choose("client's window", 0, len(windows)-1)]
+	w.server.window = windows[t.choose("server's window", 0, len(windows)-1)]
 	w.client.open()
 	w.settle()
 	return w
@@ -236,7 +248,7 @@ func (w *world) sound(s seg.Segment) {
 	if !s.Flags().Has(seg.SYN) {
 		for kind := range s.Options() {
 			if tfo.Kind(kind) == tfo.KindFO || tfo.Kind(kind) == tfo.KindExp {
-				w.t.Fatal("a Fast Open option without a SYN")
+				w.t.Fatalf("a Fast Open option without a SYN")
 			}
 		}
 	}
@@ -337,11 +349,37 @@ func (w *world) complete() bool {
 }
 
 // take picks a segment on a wire.
-func (w *world) take(t *rapid.T, to side) (int, bool) {
+func (w *world) take(to side) (int, bool) {
 	if len(w.wires[to]) == 0 {
 		return 0, false
 	}
-	return rapid.IntRange(0, len(w.wires[to])-1).Draw(t, fmt.Sprintf("which to %d", to)), true
+	return w.t.choose(fmt.Sprintf("which to %d", to), 0, len(w.wires[to])-1), true
+}
+
+// steps are what can happen.
+func (w *world) steps() map[string]func() {
+	steps := map[string]func(){
+		"time":           func() { w.pass(time.Duration(w.t.choose("ms", 1, 1500)) * time.Millisecond) },
+		"client's timer": func() { w.client.timeout(); w.settle() },
+		"server's timer": func() { w.server.timeout(); w.settle() },
+		"client writes":  func() { w.client.write(w.t.choose("bytes", 1, 200)); w.settle() },
+		"server writes":  func() { w.server.write(w.t.choose("bytes", 1, 1200)); w.settle() },
+	}
+	for to, name := range map[side]string{clientSide: "client", serverSide: "server"} {
+		steps["deliver to "+name] = func() { w.deliver(to, false) }
+		steps["deliver first to "+name] = func() { w.deliver(to, true) }
+		steps["lose to "+name] = func() {
+			if i, ok := w.take(to); ok {
+				w.wires[to] = append(w.wires[to][:i:i], w.wires[to][i+1:]...)
+			}
+		}
+		steps["double to "+name] = func() {
+			if i, ok := w.take(to); ok && len(w.wires[to]) < capacity {
+				w.wires[to] = append(w.wires[to], w.wires[to][i].Clone())
+			}
+		}
+	}
+	return steps
 }
 
 // The machines, between a network that does what it likes and TCPs that know
@@ -350,41 +388,21 @@ func (w *world) take(t *rapid.T, to side) (int, bool) {
 func TestMachinesKeepTheStream(t *testing.T) {
 	covers.IDs(t, "P2", "P5", "B-01", "B-02", "B-03", "C-59", "S-29", "S-30", "H-01", "H-05", "H-12", "H-17", "H-23")
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		actions := map[string]func(*rapid.T){
-			"": func(*rapid.T) { w.check() },
-			"time": func(t *rapid.T) {
-				w.pass(time.Duration(rapid.IntRange(1, 1500).Draw(t, "ms")) * time.Millisecond)
-			},
-			"client's timer": func(*rapid.T) { w.client.timeout(); w.settle() },
-			"server's timer": func(*rapid.T) { w.server.timeout(); w.settle() },
-			"client writes":  func(t *rapid.T) { w.client.write(rapid.IntRange(1, 200).Draw(t, "bytes")); w.settle() },
-			"server writes":  func(t *rapid.T) { w.server.write(rapid.IntRange(1, 1200).Draw(t, "bytes")); w.settle() },
-		}
-		for to, name := range map[side]string{clientSide: "client", serverSide: "server"} {
-			actions["deliver to "+name] = func(t *rapid.T) { w.deliver(t, to, false) }
-			actions["deliver first to "+name] = func(t *rapid.T) { w.deliver(t, to, true) }
-			actions["lose to "+name] = func(t *rapid.T) {
-				if i, ok := w.take(t, to); ok {
-					w.wires[to] = append(w.wires[to][:i:i], w.wires[to][i+1:]...)
-				}
-			}
-			actions["double to "+name] = func(t *rapid.T) {
-				if i, ok := w.take(t, to); ok && len(w.wires[to]) < capacity {
-					w.wires[to] = append(w.wires[to], w.wires[to][i].Clone())
-				}
-			}
+		w := newWorld(drawn{t})
+		actions := map[string]func(*rapid.T){"": func(*rapid.T) { w.check() }}
+		for name, step := range w.steps() {
+			actions[name] = func(t *rapid.T) { w.t = drawn{t}; step() }
 		}
 		t.Repeat(actions)
-		w.t = t
+		w.t = drawn{t}
 		w.finish()
 	})
 }
 
-func (w *world) deliver(t *rapid.T, to side, first bool) {
+func (w *world) deliver(to side, first bool) {
 	i, ok := 0, len(w.wires[to]) > 0
 	if !first {
-		i, ok = w.take(t, to)
+		i, ok = w.take(to)
 	}
 	if !ok {
 		return
