@@ -143,7 +143,7 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 	f.calls++
 	if c := o.call; c != nil {
 		c.State, f.fault = f.state, FaultNone
-		defer func() { c.Fault = f.fault }()
+		defer f.blame(c)
 	}
 	if fn != fnClose && o.req.Cancelled() { // a close cannot be cancelled
 		return ntstatus.Cancelled
@@ -151,8 +151,10 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 	if stateTable[fn][f.state].answer == forced {
 		return f.gone()
 	}
-	if status := o.call.admit(); fn != fnClose && status != ntstatus.Success {
-		return status
+	if fn != fnClose { // a close cannot fail
+		if status := o.call.admit(); status != ntstatus.Success {
+			return status
+		}
 	}
 	status := body(o)
 	if status != ntstatus.Success && status != ntstatus.Pending {
@@ -196,7 +198,7 @@ func (f *flow) atOnce(fn function, c *Call, body func() ntstatus.Status) ntstatu
 	defer f.mu.Unlock()
 	if c != nil {
 		c.State, f.fault = f.state, FaultNone
-		defer func() { c.Fault = f.fault }()
+		defer f.blame(c)
 	}
 	if stateTable[fn][f.state].answer == forced {
 		return f.gone()
@@ -204,6 +206,13 @@ func (f *flow) atOnce(fn function, c *Call, body func() ntstatus.Status) ntstatu
 	status := body()
 	f.kick()
 	return status
+}
+
+// blame gives a call its fault, if it has one. Precondition: f.mu is held.
+func (f *flow) blame(c *Call) {
+	if f.fault != FaultNone {
+		c.Fault = f.fault
+	}
 }
 
 // gone is the answer of a socket that is dead or closed. Precondition: f.mu is held.

@@ -44,7 +44,7 @@ type Observer interface {
 // Call is a call of a function, for an Observer. Its fields do not change once it was
 // told of, except where they say so.
 type Call struct {
-	Function string    // as in wsk.h, without Wsk
+	Function string    // as in LIFECYCLES.md
 	Client   *Client   // nil where there is none
 	Socket   *Observed // nil where there is none
 	IRP      *irp.IRP  // nil where there is none

@@ -48,6 +48,12 @@ var rules = []rule{
 		reason: "an IRP's life does not depend on sockets or networks",
 	},
 	{
+		rooms:  []string{"wsk/verifier"},
+		never:  []string{"./...", thirdSide, "net"},
+		unless: []string{"./wsk", "./wsk/irp", "./wsk/ntstatus"},
+		reason: "the verifier sees what crosses the edge of wsk: it has no network, and no provider depends on it",
+	},
+	{
 		rooms: []string{"wsk/ntstatus"},
 		never: []string{"./...", thirdSide}, deep: true,
 		reason: "status codes are a leaf",
