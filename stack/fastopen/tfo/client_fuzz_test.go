@@ -58,7 +58,7 @@ func (r *rig) fuzzStep(b []byte) Out {
 	switch b[0] % 5 {
 	case 0:
 		r.answerOptions = peerOptions(1460)
-		if n := int(b[7] % 20); n > 0 {
+		if n := int(b[7] % 19); n > 0 {
 			r.answerOptions = append(r.answerOptions, byte(KindFO), byte(2+n))
 			r.answerOptions = append(r.answerOptions, text(n)...)
 			r.answerOptions = append(r.answerOptions, make([]byte, -len(r.answerOptions)&3)...)
