@@ -24,7 +24,7 @@ func TestSendCompletesWhenAcknowledged(t *testing.T) {
 		*buf = wsk.Buf{}
 		b.pends(t, s.Send(wsk.NewBuf([]byte("ij")), wsk.FlagNoDelay, b.IRP))
 		c.pends(t, s.Send(wsk.NewBuf([]byte("k")), 0, c.IRP))
-		empty.pends(t, s.Send(&wsk.Buf{}, 0, empty.IRP)).ends(t, ntstatus.Success, 0)
+		empty.pends(t, s.Send(&wsk.Buf{}, 0, empty.IRP)).open(t)
 		a.open(t)
 		if got := string(peer.Received()); got != "abcd" {
 			t.Errorf("the transport has %q", got)
@@ -44,9 +44,11 @@ func TestSendCompletesWhenAcknowledged(t *testing.T) {
 		peer.Ack(2)
 		a.ends(t, ntstatus.Success, 8)
 		b.open(t)
+		empty.open(t) // sends complete in the order of the calls
 		peer.AckAll()
 		b.ends(t, ntstatus.Success, 2)
 		c.ends(t, ntstatus.Success, 1)
+		empty.ends(t, ntstatus.Success, 0)
 		r.close(s)
 	})
 }

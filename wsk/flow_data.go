@@ -52,8 +52,8 @@ func (f *flow) send(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 		if status, work := f.allow(fnSend); !work {
 			return status
 		}
-		if o.total == 0 {
-			return ntstatus.Success
+		if o.total == 0 && len(f.sends) == 0 {
+			return ntstatus.Success // behind others it waits for its turn
 		}
 		f.sends = append(f.sends, o)
 		return ntstatus.Pending
