@@ -133,7 +133,7 @@ func refuseIRP(c *Call, i *irp.IRP, status ntstatus.Status) ntstatus.Status {
 
 // begin counts a call of a client.
 func (d *ProviderDispatch) begin(call *Call, c *Client) ntstatus.Status {
-	if d == nil || c == nil || c.provider != d.provider {
+	if d == nil || d.provider == nil || c == nil || c.provider != d.provider {
 		call.fail(FaultCapture)
 		return ntstatus.InvalidParameter
 	}
