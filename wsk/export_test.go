@@ -105,3 +105,7 @@ func (f *flow) left() int {
 	n += len(f.in.held) + len(f.in.retained) + f.in.bytes
 	return n + len(f.dg.held) + len(f.dg.retained) + f.dg.bytes
 }
+
+// ParseSockAddr reads a binary address, SendControl a sender's control messages.
+func ParseSockAddr(b []byte) (SockAddr, bool) { return parseSockAddr(b) }
+func SendControl(list []byte) ntstatus.Status { _, status := sendControl(list); return status }
