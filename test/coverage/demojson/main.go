@@ -5,7 +5,9 @@
 //
 // Whatever the wire: "ok" is true, every run is there, the fast-open run has all
 // its bytes in the SYN, all accepted, one round trip, and a time to first byte
-// within 15 % of one round trip of the delay; connect-then-send has two of each.
+// within 15 % of one round trip of the delay; connect-then-send has two of each. In the
+// server-fast-open run, too, all bytes came in the SYN and were accepted, in one round
+// trip, and before the client's ACK.
 // --wire and --peer list, separated by commas, what else is acceptable there.
 //
 // Exit codes: 0 every claim holds, 1 one does not, 2 wrong usage or input that is
@@ -90,11 +92,12 @@ type runResult struct {
 	RoundTrips         float64 `json:"round_trips"`
 	FastOpen           any     `json:"fast_open"`
 	Reason             *string `json:"reason"`
+	AcceptedBeforeACK  *bool   `json:"accepted_before_ack"`
 }
 
 // runNames are the runs that every demo has.
 func runNames() []string {
-	return []string{"connect-then-send", "cookie-request", "fast-open", "fast-open-large", "syn-data-dropped", "cancel"}
+	return []string{"connect-then-send", "cookie-request", "fast-open", "fast-open-large", "syn-data-dropped", "cancel", "server-fast-open"}
 }
 
 // check returns one line for each claim that does not hold.
@@ -116,8 +119,10 @@ func (d demo) check(wires, peers []string) []string {
 	if d.PeerCounters == nil {
 		fault("peer_counters is missing")
 	}
-	if d.Peer == "linux-kernel" && d.PeerCounters["TCPFastOpenPassive"] < 1 {
-		fault("the kernel counted no TCPFastOpenPassive: %v", d.PeerCounters)
+	for _, name := range []string{"TCPFastOpenPassive", "TCPFastOpenActive"} {
+		if d.Peer == "linux-kernel" && d.PeerCounters[name] < 1 {
+			fault("the kernel counted no %s: %v", name, d.PeerCounters)
+		}
 	}
 	runs := map[string]runResult{}
 	for _, r := range d.Runs {
@@ -133,6 +138,7 @@ func (d demo) check(wires, peers []string) []string {
 	}
 	faults = append(faults, d.checkTime(runs["connect-then-send"], 2)...)
 	faults = append(faults, d.checkTime(runs["fast-open"], 1)...)
+	faults = append(faults, d.checkTime(runs["server-fast-open"], 1)...)
 	return append(faults, checkBytes(runs)...)
 }
 
@@ -153,8 +159,13 @@ func (d demo) checkTime(r runResult, want float64) []string {
 // checkBytes compares what rode in the SYNs with what had to.
 func checkBytes(runs map[string]runResult) []string {
 	var faults []string
-	if r := runs["fast-open"]; r.Bytes < 1 || r.BytesInSYN != r.Bytes || r.BytesAcceptedInSYN != r.Bytes {
-		faults = append(faults, fmt.Sprintf("fast-open: %d bytes, %d in the SYN, %d accepted; want all", r.Bytes, r.BytesInSYN, r.BytesAcceptedInSYN))
+	for _, name := range []string{"fast-open", "server-fast-open"} {
+		if r := runs[name]; r.Bytes < 1 || r.BytesInSYN != r.Bytes || r.BytesAcceptedInSYN != r.Bytes {
+			faults = append(faults, fmt.Sprintf("%s: %d bytes, %d in the SYN, %d accepted; want all", name, r.Bytes, r.BytesInSYN, r.BytesAcceptedInSYN))
+		}
+	}
+	if r := runs["server-fast-open"]; r.AcceptedBeforeACK == nil || !*r.AcceptedBeforeACK {
+		faults = append(faults, "server-fast-open: accepted_before_ack is not true")
 	}
 	if r := runs["fast-open-large"]; r.BytesInSYN < 1 || r.BytesInSYN >= r.Bytes || r.BytesAcceptedInSYN != r.BytesInSYN {
 		faults = append(faults, fmt.Sprintf("fast-open-large: %d bytes, %d in the SYN, %d accepted; want some but not all in the SYN, and those accepted", r.Bytes, r.BytesInSYN, r.BytesAcceptedInSYN))

@@ -11,14 +11,15 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const good = `{"wire":"tun","peer":"linux-kernel","one_way_delay_ms":20,"ok":true,
-"peer_counters":{"TCPFastOpenPassive":3},
+"peer_counters":{"TCPFastOpenPassive":3,"TCPFastOpenActive":3},
 "runs":[
 {"name":"connect-then-send","family":"ipv4","bytes":16,"bytes_in_syn":0,"bytes_accepted_in_syn":0,"ttfb_ms":81,"round_trips":2,"fast_open":false,"reason":"off"},
 {"name":"cookie-request","family":"ipv4","bytes":16,"bytes_in_syn":0,"bytes_accepted_in_syn":0,"ttfb_ms":81,"round_trips":2,"fast_open":false,"reason":"no cookie"},
 {"name":"fast-open","family":"ipv4","bytes":16,"bytes_in_syn":16,"bytes_accepted_in_syn":16,"ttfb_ms":41,"round_trips":1,"fast_open":true,"reason":""},
 {"name":"fast-open-large","family":"ipv4","bytes":5000,"bytes_in_syn":1420,"bytes_accepted_in_syn":1420,"ttfb_ms":81,"round_trips":2,"fast_open":true,"reason":""},
 {"name":"syn-data-dropped","family":"ipv4","bytes":16,"bytes_in_syn":16,"bytes_accepted_in_syn":0,"ttfb_ms":1081,"round_trips":2,"fast_open":false,"reason":"lost"},
-{"name":"cancel","family":"ipv4","bytes":0,"bytes_in_syn":0,"bytes_accepted_in_syn":0,"ttfb_ms":0,"round_trips":0,"fast_open":false,"reason":"cancelled"}]}`
+{"name":"cancel","family":"ipv4","bytes":0,"bytes_in_syn":0,"bytes_accepted_in_syn":0,"ttfb_ms":0,"round_trips":0,"fast_open":false,"reason":"cancelled"},
+{"name":"server-fast-open","family":"ipv4","bytes":64,"bytes_in_syn":64,"bytes_accepted_in_syn":64,"ttfb_ms":41.5,"round_trips":1,"fast_open":true,"reason":"","accepted_before_ack":true}]}`
 
 func TestCheck(t *testing.T) {
 	for _, tc := range []struct {
@@ -32,6 +33,11 @@ func TestCheck(t *testing.T) {
 		{"another peer", `"linux-kernel"`, `"wskstack"`, []string{"--peer", "linux-kernel"}, exitFalse, `peer is "wskstack"`},
 		{"not ok", `"ok":true`, `"ok":false`, nil, exitFalse, "ok is false"},
 		{"kernel counted nothing", `"TCPFastOpenPassive":3`, `"TCPFastOpenPassive":0`, nil, exitFalse, "the kernel counted no"},
+		{"kernel's client counted nothing", `"TCPFastOpenActive":3`, `"TCPFastOpenActive":0`, nil, exitFalse, "the kernel counted no TCPFastOpenActive"},
+		{"server after the ACK", `"accepted_before_ack":true`, `"accepted_before_ack":false`, nil, exitFalse, "accepted_before_ack is not true"},
+		{"server that does not say", `,"accepted_before_ack":true`, ``, nil, exitFalse, "accepted_before_ack is not true"},
+		{"server, a part of the bytes", `"bytes_in_syn":64,"bytes_accepted_in_syn":64`, `"bytes_in_syn":64,"bytes_accepted_in_syn":32`, nil, exitFalse, "server-fast-open: 64 bytes, 64 in the SYN, 32 accepted"},
+		{"server, slow", `"ttfb_ms":41.5`, `"ttfb_ms":81.5`, nil, exitFalse, "server-fast-open had its first byte after 81.5 ms"},
 		{"no counters", `"peer_counters"`, `"counters"`, nil, exitFalse, "peer_counters is missing"},
 		{"run missing", `"cancel"`, `"cancelled"`, nil, exitFalse, "run cancel is missing"},
 		{"field missing", `"fast_open":true,"reason":""`, `"fast_open":true`, nil, exitFalse, "lacks family"},

@@ -35,10 +35,12 @@ It takes the best wire that it may use:
   memory  two stacks in memory; the peer is this stack's own other half
 
 The runs: connect-then-send, cookie-request, fast-open, fast-open-large,
-syn-data-dropped, cancel. A run whose time is claimed is made at least 3 times, up to
-10 on a busy machine, and the fastest is shown, since the machine can only add to the
-time that the protocol takes. Round trips are that time divided by twice the delay,
-rounded. It ends with a verdict, and with exit code 1 if a claim is false.
+syn-data-dropped, cancel, and server-fast-open, in which the peer is the client and this
+stack reads what came in its SYN before the handshake is over. A run whose time is
+claimed is made at least 3 times, up to 10 on a busy machine, and the fastest is shown,
+since the machine can only add to the time that the protocol takes. Round trips are that
+time divided by twice the delay, rounded. It ends with a verdict, and with exit code 1 if
+a claim is false.
 
 Nothing of this machine's own network is touched, and nothing is left behind.`,
 		Args: cobra.NoArgs,

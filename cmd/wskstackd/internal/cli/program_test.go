@@ -82,7 +82,7 @@ func proven(t *testing.T, d report.Demo) {
 	for _, r := range d.Runs {
 		runs[r.Name] = r
 	}
-	want := []string{"cancel", "connect-then-send", "cookie-request", "fast-open", "fast-open-large", "syn-data-dropped"}
+	want := []string{"cancel", "connect-then-send", "cookie-request", "fast-open", "fast-open-large", "server-fast-open", "syn-data-dropped"}
 	if got := slices.Sorted(maps.Keys(runs)); !slices.Equal(got, want) || len(d.Runs) != len(want) {
 		t.Errorf("runs %v, want %v", got, want)
 	}
@@ -92,7 +92,10 @@ func proven(t *testing.T, d report.Demo) {
 	if r := runs["connect-then-send"]; r.BytesInSYN != 0 || r.RoundTrips != 2 || r.FastOpen {
 		t.Errorf("connect-then-send: %+v", r)
 	}
-	if !d.OK || d.OneWayDelayMS != 20 || d.PeerCounters.Passive == 0 {
+	if r := runs["server-fast-open"]; r.BytesInSYN != r.Bytes || r.BytesAcceptedInSYN != r.Bytes || r.RoundTrips != 1 || r.AcceptedBeforeACK == nil || !*r.AcceptedBeforeACK {
+		t.Errorf("server-fast-open: %+v", r)
+	}
+	if !d.OK || d.OneWayDelayMS != 20 || d.PeerCounters.Passive == 0 || d.PeerCounters.Active == 0 {
 		t.Errorf("ok %v, %v ms, counters %+v", d.OK, d.OneWayDelayMS, d.PeerCounters)
 	}
 }

@@ -102,12 +102,18 @@ func (r *rig) runs(ctx context.Context, to Listener) (report.Demo, error) {
 	}
 	v.cancelledCleanly(c)
 	show(c.result)
+	server, err := r.serverFastOpen(ctx)
+	if err != nil {
+		return d, err
+	}
+	v.servedEarly(server, r.rtt())
+	show(server.result)
 	after, err := r.peer.counters()
 	if err != nil {
 		return d, err
 	}
 	d.PeerCounters = after.Since(before)
-	v.counted(r.peer.name(), d.PeerCounters, r.traces)
+	v.counted(r.peer.name(), d.PeerCounters, r.traces, r.served)
 	d.OK = v.ok()
 	to.Ended(v.claims, d.PeerCounters)
 	return d, nil

@@ -41,7 +41,7 @@ func TestDemoInMemory(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, text.String())
 			}
-			if !d.OK || d.Wire != "memory" || d.Peer != peerSelf || len(d.Runs) != 6 {
+			if !d.OK || d.Wire != "memory" || d.Peer != peerSelf || len(d.Runs) != 7 {
 				t.Errorf("ok %v, wire %s, peer %s, %d runs\n%s", d.OK, d.Wire, d.Peer, len(d.Runs), text.String())
 			}
 			for _, r := range d.Runs {
@@ -49,7 +49,7 @@ func TestDemoInMemory(t *testing.T) {
 					t.Errorf("%s ran over %s", r.Name, r.Family)
 				}
 			}
-			for _, want := range []string{"verdict", "claims hold", "SYN, seq 0, len 64, cookie ", "cookie request", "X dropped on the path", "1 round trip (fastest of"} {
+			for _, want := range []string{"verdict", "claims hold", "SYN, seq 0, len 64, cookie ", "cookie request", "X dropped on the path", "1 round trip (fastest of", "the request was read before the handshake was over"} {
 				if !strings.Contains(text.String(), want) {
 					t.Errorf("no %q in\n%s", want, text.String())
 				}
@@ -147,26 +147,79 @@ func TestClaimsCanBeFalse(t *testing.T) {
 		want  bool
 		judge func(*verdict)
 	}{
-		"nothing claimed":            {false, func(*verdict) {}},
-		"one round trip":             {true, func(v *verdict) { v.takes(run(41, 1), 1, rtt) }},
-		"too slow":                   {false, func(v *verdict) { v.takes(run(47, 1), 1, rtt) }},
-		"too fast":                   {false, func(v *verdict) { v.takes(run(33, 1), 1, rtt) }},
-		"two instead of one":         {false, func(v *verdict) { v.takes(run(81, 2), 1, rtt) }},
-		"nothing seen, Fast Open":    {false, func(v *verdict) { v.opened(result{Run: run(41, 1), parts: []part{{}}}, rtt) }},
-		"nothing seen, request":      {false, func(v *verdict) { v.requested(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
-		"nothing seen, fallback":     {false, func(v *verdict) { v.fellBack(result{Run: run(1, 1), parts: []part{{}, {}}}, result{}) }},
-		"bytes in a plain SYN":       {false, func(v *verdict) { v.plain(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
-		"large, wholly in the SYN":   {false, func(v *verdict) { v.openedLarge(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
-		"cancelled":                  {true, func(v *verdict) { v.cancelledCleanly(wasCancelled()) }},
-		"completed twice":            {false, func(v *verdict) { c := wasCancelled(); c.completions = 2; v.cancelledCleanly(c) }},
-		"completed inline":           {false, func(v *verdict) { c := wasCancelled(); c.pended = false; v.cancelledCleanly(c) }},
-		"completed otherwise":        {false, func(v *verdict) { c := wasCancelled(); c.status = ntstatus.Success; v.cancelledCleanly(c) }},
-		"dead after the cancel":      {false, func(v *verdict) { c := wasCancelled(); c.connected = errors.New("no"); v.cancelledCleanly(c) }},
-		"nothing counted":            {false, func(v *verdict) { v.counted("k", kernelpeer.Counters{}, nil) }},
-		"counted what was not there": {false, func(v *verdict) { v.counted("k", kernelpeer.Counters{Passive: 1, CookieReqd: 1}, []ladder.Trace{{}}) }},
+		"nothing claimed":          {false, func(*verdict) {}},
+		"one round trip":           {true, func(v *verdict) { v.takes(run(41, 1), 1, rtt) }},
+		"too slow":                 {false, func(v *verdict) { v.takes(run(47, 1), 1, rtt) }},
+		"too fast":                 {false, func(v *verdict) { v.takes(run(33, 1), 1, rtt) }},
+		"two instead of one":       {false, func(v *verdict) { v.takes(run(81, 2), 1, rtt) }},
+		"nothing seen, Fast Open":  {false, func(v *verdict) { v.opened(result{Run: run(41, 1), parts: []part{{}}}, rtt) }},
+		"nothing seen, request":    {false, func(v *verdict) { v.requested(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
+		"nothing seen, fallback":   {false, func(v *verdict) { v.fellBack(result{Run: run(1, 1), parts: []part{{}, {}}}, result{}) }},
+		"bytes in a plain SYN":     {false, func(v *verdict) { v.plain(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
+		"large, wholly in the SYN": {false, func(v *verdict) { v.openedLarge(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
+		"cancelled":                {true, func(v *verdict) { v.cancelledCleanly(wasCancelled()) }},
+		"completed twice":          {false, func(v *verdict) { c := wasCancelled(); c.completions = 2; v.cancelledCleanly(c) }},
+		"completed inline":         {false, func(v *verdict) { c := wasCancelled(); c.pended = false; v.cancelledCleanly(c) }},
+		"completed otherwise":      {false, func(v *verdict) { c := wasCancelled(); c.status = ntstatus.Success; v.cancelledCleanly(c) }},
+		"dead after the cancel":    {false, func(v *verdict) { c := wasCancelled(); c.connected = errors.New("no"); v.cancelledCleanly(c) }},
+		"nothing counted":          {false, func(v *verdict) { v.counted("k", kernelpeer.Counters{}, nil, nil) }},
+		"counted what was not there": {false, func(v *verdict) {
+			v.counted("k", kernelpeer.Counters{Passive: 1, CookieReqd: 1, Active: 1}, []ladder.Trace{{}}, []ladder.Trace{{}})
+		}},
+		"nothing seen, server": {false, func(v *verdict) {
+			before := true
+			s := served{result: result{Run: run(41, 1), parts: []part{{}}}, inSYN: true, lead: 1}
+			s.AcceptedBeforeACK = &before
+			v.servedEarly(s, rtt)
+		}},
 	} {
 		if got := judged(c.judge); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// What is claimed of the run in which the stack is the server is false if one of the
+// things that it rests on is.
+func TestServerClaimsCanBeFalse(t *testing.T) {
+	o := Options{Wire: "memory", Family: 4, Delay: DefaultDelay}
+	w, _, err := openWire("memory", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := build(w, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	good, err := r.serverFastOpen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	no := false
+	for name, c := range map[string]struct {
+		want   bool
+		change func(*served)
+	}{
+		"as it was":             {true, func(*served) {}},
+		"a part came":           {false, func(s *served) { s.BytesInSYN-- }},
+		"a part was taken":      {false, func(s *served) { s.BytesAcceptedInSYN-- }},
+		"the peer says no":      {false, func(s *served) { s.inSYN = false }},
+		"after the ACK":         {false, func(s *served) { s.AcceptedBeforeACK = &no }},
+		"not known":             {false, func(s *served) { s.AcceptedBeforeACK = nil }},
+		"at the very same time": {false, func(s *served) { s.lead = 0 }},
+		"two round trips":       {false, func(s *served) { s.RoundTrips = 2 }},
+	} {
+		s := good
+		c.change(&s)
+		var v verdict
+		v.servedEarly(s, r.rtt())
+		if v.ok() != c.want {
+			t.Errorf("%s: %v, want %v: %+v", name, v.ok(), c.want, v.claims)
 		}
 	}
 }

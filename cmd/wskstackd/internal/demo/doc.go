@@ -1,5 +1,6 @@
 // Package demo shows, with packets and with the peer's own counters, that the
-// first bytes handed to a connect leave in the SYN.
+// first bytes handed to a connect leave in the SYN, and that those of a client's SYN
+// are read before its handshake is over.
 //
 //	wsk  WskConnectEx, WskSend, WskReceive        stack.Endpoint
 //	        └────────── wsk/onstack ──────────────┬──┘
@@ -9,7 +10,7 @@
 //	         the delay and the middlebox  test/relay ─────► the ladders
 //	                                      stack/iolink
 //	                     TUN, or veth and packet socket, or memory
-//	                     peer: the Linux kernel, or this stack's server half
+//	                     peer: the Linux kernel, or this stack's other half
 //
 // Each run is a connection that asks a question and waits for the answer, which
 // the peer gives when it has the whole question and which proves what arrived:

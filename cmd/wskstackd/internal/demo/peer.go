@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
-	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/await"
 	"github.com/wskstack/wskstack/stack"
-	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/test/kernelpeer"
 	"github.com/wskstack/wskstack/test/wire"
 )
@@ -22,15 +22,30 @@ const (
 	peerSelf   = "wskstack"
 )
 
-// peer is the other end: a server with Fast Open that runs the service.
+// peer is the other end: a server with Fast Open that runs the service, and a
+// client of the same service here.
 type peer interface {
 	name() string
 	text() string
 	addr() netip.AddrPort
+	// ask connects with the question as the first bytes, if there is a cookie in
+	// the SYN, and reads the whole answer.
+	ask(ctx context.Context, to netip.AddrPort, question []byte) (asked, error)
 	// counters are the peer's own Fast Open counters.
 	counters() (kernelpeer.Counters, error)
 	// close ends the peer and waits for it.
 	close() error
+}
+
+// asked is what a peer says of a connection that it made.
+type asked struct {
+	local  netip.AddrPort
+	answer []byte
+	// ttfb is the time from the call that connects to the first byte of the answer.
+	ttfb time.Duration
+	// inSYN: the peer knows that its data in the SYN was acknowledged; judge is how.
+	inSYN bool
+	judge string
 }
 
 // pendingFastOpen is the limit of pending Fast Open connections of the peer.
@@ -77,85 +92,87 @@ func (*kernel) text() string {
 
 func (k *kernel) addr() netip.AddrPort { return k.server.Addr() }
 
+func (k *kernel) ask(ctx context.Context, to netip.AddrPort, question []byte) (_ asked, err error) {
+	begin := time.Now()
+	conn, err := kernelpeer.Dial(ctx, k.wire.Namespace, kernelpeer.ClientConfig{
+		Remote: to, Method: kernelpeer.SendTo, Data: question,
+	})
+	if err != nil {
+		return asked{}, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(begin) })()
+	got, first, err := readAll(conn.Read)
+	if err != nil {
+		return asked{}, errors.Join(err, context.Cause(ctx))
+	}
+	info, err := conn.Info()
+	return asked{
+		local: conn.LocalAddr().(*net.TCPAddr).AddrPort(), answer: got, ttfb: first.Sub(begin),
+		inSYN: info.SYNData, judge: "the kernel's TCP_INFO has TCPI_OPT_SYN_DATA",
+	}, err
+}
+
 func (k *kernel) counters() (kernelpeer.Counters, error) {
 	return kernelpeer.ReadCounters(k.wire.Namespace)
 }
 
 func (k *kernel) close() error { return k.server.Close() }
 
-// self is this stack's own server half, on the far end of a wire in memory.
+// self is this stack's own other half, on the far end of a wire in memory.
 type self struct {
-	stack    *stack.Stack
-	listener *fastopen.Listener
-	cancel   context.CancelFunc
-	running  sync.WaitGroup // the accepting goroutine and one per connection
-	at       netip.AddrPort
+	stack   *stack.Stack
+	service *service
 }
 
-func startSelf(w *wire.Wire, at netip.AddrPort) (_ *self, err error) {
+func startSelf(w *wire.Wire, at netip.AddrPort) (*self, error) {
 	s, err := stack.New(stack.Config{Link: w.PeerLink, Addresses: w.PeerAddresses})
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	ep, err := s.NewEndpoint(network(at.Addr()))
+	service, err := startService(s, at)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
-	if err := ep.Bind(at); err != nil {
-		return nil, err
-	}
-	if err := ep.Listen(0); err != nil {
-		return nil, err
-	}
-	p := &self{stack: s, at: ep.LocalAddr()}
-	if p.listener, err = s.FastOpen().Listen(p.at, fastopen.ListenConfig{}); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	p.running.Go(func() { p.accept(ctx, await.New(ep)) })
-	return p, nil
-}
-
-// network is the name of a TCP endpoint's family.
-func network(a netip.Addr) string {
-	if a.Is4() {
-		return "tcp4"
-	}
-	return "tcp6"
-}
-
-// accept serves connections until the context ends.
-func (p *self) accept(ctx context.Context, listening *await.Conn) {
-	defer func() { _ = listening.Endpoint().Close() }()
-	for {
-		c, err := listening.Accept(ctx)
-		if err != nil {
-			return
-		}
-		p.running.Go(func() {
-			// A connection that broke shows at the client, which checks the answer.
-			_ = serve(c.Reader(ctx), c.Writer(ctx))
-			_ = c.Endpoint().Close()
-		})
-	}
+	return &self{s, service}, nil
 }
 
 func (*self) name() string { return peerSelf }
 
-func (*self) text() string { return "this stack's own server half, not the Linux kernel" }
+func (*self) text() string { return "this stack's own other half, not the Linux kernel" }
 
-func (p *self) addr() netip.AddrPort { return p.at }
+func (p *self) addr() netip.AddrPort { return p.service.at }
+
+func (p *self) ask(ctx context.Context, to netip.AddrPort, question []byte) (asked, error) {
+	ep, err := p.stack.NewEndpoint(network(to.Addr()))
+	if err != nil {
+		return asked{}, err
+	}
+	c := await.New(ep)
+	defer ep.Abort() // does nothing after a Close
+	begin := time.Now()
+	if err := c.Connect(ctx, to, stack.ConnectOptions{Data: question}); err != nil {
+		return asked{}, err
+	}
+	local := ep.LocalAddr()
+	got, first, err := readAll(func(b []byte) (int, error) { return c.Read(ctx, b) })
+	if err != nil {
+		return asked{}, err
+	}
+	o := ep.FastOpenInfo()
+	return asked{
+		local: local, answer: got, ttfb: first.Sub(begin), inSYN: o.BytesAccepted == len(question),
+		judge: "its Fast Open layer says so (there is no kernel on this wire, and so no TCP_INFO)",
+	}, ep.Close()
+}
 
 // counters are those that Linux has as well, under the same names.
 func (p *self) counters() (kernelpeer.Counters, error) {
-	s := p.listener.Stats()
+	s := p.service.listener.Stats()
+	client := p.stack.FastOpen().Stats()
 	return kernelpeer.Counters{
+		Active:         client.TCPFastOpenActive,
+		ActiveFail:     client.TCPFastOpenActiveFail,
 		Passive:        s.TCPFastOpenPassive,
 		PassiveFail:    s.TCPFastOpenPassiveFail,
 		ListenOverflow: s.TCPFastOpenListenOverflow,
@@ -165,8 +182,6 @@ func (p *self) counters() (kernelpeer.Counters, error) {
 }
 
 func (p *self) close() error {
-	p.cancel()
-	p.running.Wait()
-	p.listener.Close()
+	p.service.close()
 	return p.stack.Close()
 }

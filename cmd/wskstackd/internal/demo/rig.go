@@ -25,8 +25,12 @@ type rig struct {
 	seen  relay.Recorder
 	stack *stack.Stack
 	wsk   *wskClient
+	// service is the stack's own, for the run in which it is the server.
+	service *service
 	// traces are of all connections that were made.
 	traces []ladder.Trace
+	// served are of those in which the peer was the client.
+	served []ladder.Trace
 	// undo closes what was opened, in the order of opening.
 	undo []func() error
 }
@@ -64,6 +68,10 @@ func build(w *wire.Wire, o Options) (_ *rig, err error) {
 		return nil, err
 	}
 	r.later(r.wsk.close)
+	if r.service, err = startService(r.stack, r.onWire(0)); err != nil {
+		return nil, fmt.Errorf("starting the service: %w", err)
+	}
+	r.later(func() error { r.service.close(); return nil })
 	return r, nil
 }
 

@@ -18,6 +18,7 @@ const (
 	runFastOpenLarge   = "fast-open-large"
 	runSYNDataDropped  = "syn-data-dropped"
 	runCancel          = "cancel"
+	runServerFastOpen  = "server-fast-open"
 )
 
 // Lengths of the questions, in bytes: one that fits into a SYN with much room,
@@ -55,6 +56,8 @@ type result struct {
 type part struct {
 	heading string
 	trace   ladder.Trace
+	// served: the peer is the client, and the stack the server.
+	served bool
 }
 
 // reported turns a sample into what is reported of it.
@@ -75,6 +78,12 @@ func (r *rig) reported(name string, question []byte, s sample) report.Run {
 // timed is a run whose time is claimed: it takes trips round trips. before, which
 // may be nil, precedes each connection.
 func (r *rig) timed(ctx context.Context, name, how string, size, trips int, before func(), make exchange) (result, error) {
+	res, _, err := r.best(ctx, name, how, size, trips, before, make)
+	return res, err
+}
+
+// best is timed, and returns the sample that is reported as well.
+func (r *rig) best(ctx context.Context, name, how string, size, trips int, before func(), make exchange) (result, sample, error) {
 	question := request(size)
 	want := time.Duration(trips) * r.rtt()
 	res := result{how: how}
@@ -85,7 +94,7 @@ func (r *rig) timed(ctx context.Context, name, how string, size, trips int, befo
 		}
 		s, err := make(ctx, question)
 		if err != nil {
-			return result{}, fmt.Errorf("%s: %w", name, err)
+			return result{}, sample{}, fmt.Errorf("%s: %w", name, err)
 		}
 		res.times = append(res.times, s.ttfb)
 		if n == 0 || s.ttfb < best.ttfb {
@@ -94,7 +103,7 @@ func (r *rig) timed(ctx context.Context, name, how string, size, trips int, befo
 	}
 	res.Run = r.reported(name, question, best)
 	res.parts = []part{{trace: best.trace}}
-	return res, nil
+	return res, best, nil
 }
 
 // within says whether a time is as long as another, but for a part of it.

@@ -66,8 +66,8 @@ func (r *rig) synDataDropped(ctx context.Context) (dropped, again result, err er
 	dropped = result{Run: r.reported(runSYNDataDropped, question, samples[0]), how: how, times: []time.Duration{samples[0].ttfb}}
 	again = result{Run: r.reported(runSYNDataDropped, question, samples[1])}
 	dropped.parts = []part{
-		{"the first connection falls back to a plain SYN after TCP's own first timeout", samples[0].trace},
-		{"the second one knows the path, and does not try", samples[1].trace},
+		{heading: "the first connection falls back to a plain SYN after TCP's own first timeout", trace: samples[0].trace},
+		{heading: "the second one knows the path, and does not try", trace: samples[1].trace},
 	}
 	dropped.notes = []string{
 		fmt.Sprintf("the second connection had its first byte after %.1f ms, its reason: %s", again.TTFBms, again.Reason),

@@ -26,6 +26,8 @@ type sample struct {
 	// trace is what was on the wire, outcome what the Fast Open layer says.
 	trace   ladder.Trace
 	outcome fastopen.Outcome
+	// peer is what the peer says, where it was the client.
+	peer asked
 }
 
 // exchange makes one connection. It fails if the answer is not the one to the

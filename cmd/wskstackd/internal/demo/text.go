@@ -21,20 +21,22 @@ type Shown struct {
 	Notes []string
 	parts []part
 	rtt   time.Duration
-	peer  string
+	// peer and client name the peer's side of a ladder, as a server and as a client.
+	peer, client string
 }
 
 func (r *rig) shown(res result) Shown {
 	return Shown{
 		Run: res.Run, How: res.how, Times: res.times, Notes: res.notes,
-		parts: res.parts, rtt: r.rtt(), peer: side(r.peer.name()),
+		parts: res.parts, rtt: r.rtt(),
+		peer: side(r.peer.name(), "server"), client: side(r.peer.name(), "client"),
 	}
 }
 
 // side names the peer's side of a ladder.
-func side(peer string) string {
+func side(peer, half string) string {
 	if peer == peerSelf {
-		return "wskstack, server half"
+		return "wskstack, " + half + " half"
 	}
 	return peer
 }
@@ -70,7 +72,11 @@ func (t *Text) Ran(s Shown) {
 			fmt.Fprintf(t.W, "  %s\n", p.heading)
 		}
 		// A writer that fails, fails for all that follows too.
-		_ = p.trace.Draw(t.W, "wskstack", s.peer)
+		client, server := "wskstack", s.peer
+		if p.served {
+			client, server = s.client, "wskstack"
+		}
+		_ = p.trace.Draw(t.W, client, server)
 	}
 	r := s.Run
 	fmt.Fprintf(t.W, "  %d bytes, %d in the SYN, %d of these accepted%s\n", r.Bytes, r.BytesInSYN, r.BytesAcceptedInSYN, because(r.Reason))
@@ -105,8 +111,8 @@ func fastest(times []time.Duration) string {
 
 // Ended implements Listener.
 func (t *Text) Ended(claims []Claim, c kernelpeer.Counters) {
-	fmt.Fprintf(t.W, "\npeer counters over the demo: TCPFastOpenPassive %d, TCPFastOpenPassiveFail %d, TCPFastOpenCookieReqd %d, TCPFastOpenListenOverflow %d\n",
-		c.Passive, c.PassiveFail, c.CookieReqd, c.ListenOverflow)
+	fmt.Fprintf(t.W, "\npeer counters over the demo: TCPFastOpenPassive %d, TCPFastOpenPassiveFail %d, TCPFastOpenCookieReqd %d, TCPFastOpenListenOverflow %d, TCPFastOpenActive %d\n",
+		c.Passive, c.PassiveFail, c.CookieReqd, c.ListenOverflow, c.Active)
 	fmt.Fprintf(t.W, "\n%s\n", mark(t.Bold, "verdict"))
 	failed := 0
 	for _, claim := range claims {

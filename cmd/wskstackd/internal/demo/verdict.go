@@ -103,8 +103,20 @@ func (v *verdict) cancelledCleanly(c cancelled) {
 	v.claim(c.connected == nil, "%s: %s", c.Name, text)
 }
 
-// counted compares the peer's counters with what was on the wire.
-func (v *verdict) counted(peer string, got kernelpeer.Counters, traces []ladder.Trace) {
+// servedEarly is what is claimed of the run in which the peer is the client.
+func (v *verdict) servedEarly(s served, rtt time.Duration) {
+	syn, _ := options(s.parts[0].trace)
+	v.claim(syn == "cookie" && s.BytesInSYN == s.Bytes && s.BytesAcceptedInSYN == s.Bytes,
+		"%s: all %d bytes came in the peer's SYN, behind our cookie, and our SYN-ACK acknowledged them", s.Name, s.Bytes)
+	v.claim(s.inSYN, "%s: the peer says that its data in the SYN was acknowledged: %s", s.Name, s.judge)
+	v.claim(s.AcceptedBeforeACK != nil && *s.AcceptedBeforeACK && s.lead > 0,
+		"%s: the request was read, and the answer had left, %.1f ms before the client's ACK came", s.Name, report.Milliseconds(s.lead))
+	v.takes(s.Run, 1, rtt)
+}
+
+// counted compares the peer's counters with what was on the wire: traces are of
+// connections to the peer, served of those from it.
+func (v *verdict) counted(peer string, got kernelpeer.Counters, traces, served []ladder.Trace) {
 	var want kernelpeer.Counters
 	for _, t := range traces {
 		switch syn, _ := options(t); {
@@ -115,9 +127,14 @@ func (v *verdict) counted(peer string, got kernelpeer.Counters, traces []ladder.
 			want.Passive++
 		}
 	}
-	v.claim(got == want && want.Passive > 0 && want.CookieReqd > 0,
-		"%s's own counters: TCPFastOpenPassive %d and TCPFastOpenCookieReqd %d, as on the wire (%d and %d), and no failures",
-		peer, got.Passive, got.CookieReqd, want.Passive, want.CookieReqd)
+	for _, t := range served {
+		if t.BytesInSYN() > 0 && t.BytesAcceptedInSYN() == t.BytesInSYN() {
+			want.Active++
+		}
+	}
+	v.claim(got == want && want.Passive > 0 && want.CookieReqd > 0 && want.Active > 0,
+		"%s's own counters: TCPFastOpenPassive %d, TCPFastOpenCookieReqd %d and TCPFastOpenActive %d, as on the wire (%d, %d and %d), and no failures",
+		peer, got.Passive, got.CookieReqd, got.Active, want.Passive, want.CookieReqd, want.Active)
 }
 
 // options are the Fast Open options of a trace's first SYN and SYN-ACK in a word

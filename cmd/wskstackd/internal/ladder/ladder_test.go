@@ -109,20 +109,26 @@ func TestDraw(t *testing.T) {
 			if err := trace(s).Draw(&got, "wskstack", "linux-kernel"); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", name+".txt")
-			if os.Getenv("UPDATE_GOLDEN") != "" {
-				if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.String() != string(want) {
-				t.Errorf("got\n%s\nwant\n%s", got.String(), want)
-			}
+			golden(t, name, got.String())
 		})
+	}
+}
+
+// golden compares a drawing with the file of that name.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -218,5 +224,66 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 func TestDrawTellsThatItCannotWrite(t *testing.T) {
 	if err := trace(opened()).Draw(broken{}, "a", "b"); !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// fromWire is Fast Open with the server above the relay.
+func fromWire() *script {
+	s := &script{}
+	s.up(0, 20, seg.SYN, irs, 0, cookie, "twenty bytes of text")
+	s.down(20.3, 40.4, relay.Passed, seg.SYN|seg.ACK, iss, irs+21, nil, "")
+	s.down(20.4, 40.5, relay.Passed, seg.ACK|seg.PSH, iss+1, irs+21, nil, "answer")
+	s.up(40.6, 60.7, seg.ACK, irs+21, iss+1, nil, "")
+	s.down(61, -1, relay.Passed, seg.FIN|seg.ACK, iss+7, irs+21, nil, "")
+	return s
+}
+
+// A client at the wire's end has its own side of the ladder, and its own facts.
+func TestClientAtTheWire(t *testing.T) {
+	tr := ladder.NewFromWire(fromWire().events, server) // who is the client here
+	var got strings.Builder
+	if err := tr.Draw(&got, "linux-kernel", "wskstack"); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "fromwire", got.String())
+	if tr.BytesInSYN() != 20 || tr.BytesAcceptedInSYN() != 20 || tr.SYNs() != 1 || !tr.Reached() || tr.Payload(true) != 20 {
+		t.Errorf("%d in the SYN, %d accepted, %d SYNs", tr.BytesInSYN(), tr.BytesAcceptedInSYN(), tr.SYNs())
+	}
+	if at, ok := tr.FirstAnswer(); !ok || at != 40500*time.Microsecond {
+		t.Errorf("first answer after %v, %v", at, ok)
+	}
+	if lead, before := tr.AnsweredBeforeACK(); !before || lead != 40300*time.Microsecond {
+		t.Errorf("answered %v before the ACK, %v", lead, before)
+	}
+	// What the middlebox makes is at the wire's end, where the client is.
+	s := &script{}
+	s.up(0, 20, seg.SYN, irs, 0, nil, "")
+	s.see(21, relay.Down, relay.AtWire, relay.Made, packet(client, server, seg.RST, iss, 0, nil, ""))
+	made := ladder.NewFromWire(s.events, server).Packets[1]
+	if made.FromClient || !made.Arrived || made.AtClient != 21*time.Millisecond {
+		t.Errorf("%+v", made)
+	}
+}
+
+// An answer that the ACK preceded, or one of the two that was not seen, proves
+// nothing.
+func TestAnsweredBeforeACKCanBeFalse(t *testing.T) {
+	good := fromWire().events
+	for name, events := range map[string][]relay.Event{
+		"no answer":      good[:4],
+		"no ACK":         good[:6],
+		"ACK on its way": good[:7],
+	} {
+		if lead, before := ladder.NewFromWire(events, server).AnsweredBeforeACK(); before {
+			t.Errorf("%s: %v", name, lead)
+		}
+	}
+	s := &script{}
+	s.up(0, 20, seg.SYN, irs, 0, nil, "")
+	s.down(20.3, 40.4, relay.Passed, seg.SYN|seg.ACK, iss, irs+1, nil, "")
+	s.up(40.6, 60.7, seg.ACK, irs+1, iss+1, nil, "twenty bytes of text")
+	s.down(61, 81, relay.Passed, seg.ACK|seg.PSH, iss+1, irs+21, nil, "answer")
+	if lead, before := ladder.NewFromWire(s.events, server).AnsweredBeforeACK(); before {
+		t.Errorf("an ordinary connection: %v", lead)
 	}
 }

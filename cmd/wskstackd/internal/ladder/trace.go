@@ -13,7 +13,8 @@ import (
 
 // Packet is one packet between the two ends of the relay.
 type Packet struct {
-	// FromClient is the direction: from the stack above the relay to the wire.
+	// FromClient is the direction. The client is the stack above the relay, unless
+	// the trace was made by NewFromWire.
 	FromClient bool
 	// AtClient and AtServer are the times at the two ends, relative to the
 	// trace's first packet. Only one of them means something if the packet
@@ -32,13 +33,25 @@ type Packet struct {
 type Trace struct {
 	Packets []Packet
 	client  netip.AddrPort
+	below   bool // the client is at the wire's end
 }
 
 // New picks the packets of one connection, named by its client's address, from a
 // relay's events. The same port may serve two connections one after the other:
 // both are in the trace then.
 func New(events []relay.Event, client netip.AddrPort) Trace {
-	t := Trace{client: client}
+	return Trace{client: client}.with(events)
+}
+
+// NewFromWire is New for a client at the wire's end: the stack above the relay is
+// the server.
+func NewFromWire(events []relay.Event, client netip.AddrPort) Trace {
+	return Trace{client: client, below: true}.with(events)
+}
+
+// with is the trace with the packets of events.
+func (t Trace) with(events []relay.Event) Trace {
+	client := t.client
 	var start time.Time
 	for _, e := range events {
 		s, err := seg.Parse(e.Bytes)
@@ -56,15 +69,20 @@ func New(events []relay.Event, client netip.AddrPort) Trace {
 // add enters one event. The relay keeps the order within a direction, so what
 // appears at the far end is the first packet on its way there.
 func (t *Trace) add(e relay.Event, s seg.Segment, at time.Duration) {
-	p := Packet{FromClient: e.Direction == relay.Down, Fate: e.Fate, Segment: s}
+	p := Packet{FromClient: (e.Direction == relay.Down) != t.below, Fate: e.Fate, Segment: s}
 	begins := (e.Direction == relay.Down) == (e.Place == relay.AtStack)
 	switch {
 	case e.Fate == relay.Made:
 		// The middlebox's own: it begins at the wire's end, and one that goes
 		// down is there already.
-		p.AtServer, p.Arrived = at, p.FromClient
+		p.Arrived = e.Direction == relay.Down
+		if t.below {
+			p.AtClient = at
+		} else {
+			p.AtServer = at
+		}
 		t.Packets = append(t.Packets, p)
-	case begins && e.Fate == relay.Lost && !p.FromClient:
+	case begins && e.Fate == relay.Lost && e.Direction == relay.Up:
 		// Seen at the wire as passed just before.
 		if on := t.onTheWay(p.FromClient, s); on != nil {
 			on.Fate = relay.Lost
@@ -175,6 +193,27 @@ func (t Trace) FirstAnswer() (time.Duration, bool) {
 		}
 	}
 	return 0, false
+}
+
+// AnsweredBeforeACK says whether the server's first payload left it before any
+// segment of the client's but SYNs had come there: before its handshake was over. It
+// is false if one of the two was not seen. lead is by how much.
+func (t Trace) AnsweredBeforeACK() (lead time.Duration, before bool) {
+	var answer, ack *Packet
+	for i := range t.Packets {
+		p := &t.Packets[i]
+		switch {
+		case !p.FromClient && answer == nil && len(p.Segment.Payload()) > 0:
+			answer = p
+		case p.FromClient && ack == nil && p.Arrived && !p.Segment.Flags().Has(seg.SYN):
+			ack = p
+		}
+	}
+	if answer == nil || ack == nil {
+		return 0, false
+	}
+	lead = ack.AtServer - answer.AtServer
+	return lead, lead > 0
 }
 
 // bases are the sequence numbers that count as 0: each side's first.

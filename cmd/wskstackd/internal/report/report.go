@@ -54,6 +54,10 @@ type Run struct {
 	FastOpen bool `json:"fast_open"`
 	// Reason says why not all bytes were accepted in the SYN; empty if they were.
 	Reason string `json:"reason"`
+	// AcceptedBeforeACK, of runs in which this stack is the server: the answer to
+	// the request had left before the client's ACK of the SYN-ACK came, so the
+	// request was read before the handshake was over.
+	AcceptedBeforeACK *bool `json:"accepted_before_ack,omitempty"`
 }
 
 // Served is one connection that was accepted.

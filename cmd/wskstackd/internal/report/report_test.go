@@ -82,4 +82,13 @@ func TestFieldNames(t *testing.T) {
 	if got := names(report.Run{}); !slices.Equal(got, run) {
 		t.Errorf("a run has %v, want %v", got, run)
 	}
+	before := true
+	run = slices.Insert(run, 0, "accepted_before_ack")
+	if got := names(report.Run{AcceptedBeforeACK: &before}); !slices.Equal(got, run) {
+		t.Errorf("a run of a server has %v, want %v", got, run)
+	}
+	served := []string{"bytes_accepted_in_syn", "bytes_in_syn", "bytes_received", "bytes_sent", "error", "family", "fast_open", "name", "reason", "remote"}
+	if got := names(report.Served{}); !slices.Equal(got, served) {
+		t.Errorf("a connection that was served has %v, want %v", got, served)
+	}
 }
