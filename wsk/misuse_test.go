@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -70,22 +71,25 @@ func TestEveryStatusIsProvoked(t *testing.T) {
 }
 
 // sources parses the files that match, without tests.
-func sources(t *testing.T, pattern string) []*ast.File {
+func sources(t *testing.T, pattern string) map[string]*ast.File {
+	t.Helper()
+	files := parse(t, pattern)
+	maps.DeleteFunc(files, func(name string, _ *ast.File) bool { return strings.HasSuffix(name, "_test.go") })
+	return files
+}
+
+// parse parses the files that match, by name.
+func parse(t *testing.T, pattern string) map[string]*ast.File {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no files match %s: %v", pattern, err)
 	}
-	var files []*ast.File
+	files := map[string]*ast.File{}
 	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
+		if files[name], err = parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution); err != nil {
 			t.Fatal(err)
 		}
-		files = append(files, f)
 	}
 	return files
 }

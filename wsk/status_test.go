@@ -285,7 +285,7 @@ func clientProvocations(add adder) {
 	}
 	add("SocketConnect", ntstatus.InvalidAddressComponent, "two families", func(s *scene) outcome { return ask(connect(s, &wildcard, &server6, 0)) })
 	for errno, status := range connectErrors {
-		add("SocketConnect", status, errno.Error(), func(s *scene) outcome {
+		add("SocketConnect", status, says(errno), func(s *scene) outcome {
 			return after(connect(s, &wildcard, &server4, 0), func(*request) { s.peer().Refuse(errno) })
 		})
 	}
@@ -428,7 +428,7 @@ func connectProvocations(add adder, flag uint32) {
 			return after(call(st), func(*request) { s.shut(st.s) })
 		})
 		for errno, status := range connectErrors {
-			add(fn, status, errno.Error()+where, func(s *scene) outcome {
+			add(fn, status, says(errno)+where, func(s *scene) outcome {
 				st := s.stage(flag, true, false)
 				return after(call(st), func(*request) { st.peer.Refuse(errno) })
 			})
@@ -437,7 +437,7 @@ func connectProvocations(add adder, flag uint32) {
 	for errno, status := range map[syscall.Errno]ntstatus.Status{
 		syscall.ECONNRESET: ntstatus.ConnectionReset, syscall.ETIMEDOUT: ntstatus.IOTimeout, syscall.ECONNABORTED: ntstatus.ConnectionAborted,
 	} {
-		add("ConnectEx", status, errno.Error()+" before the bytes are sent"+where, func(s *scene) outcome {
+		add("ConnectEx", status, says(errno)+" before the bytes are sent"+where, func(s *scene) outcome {
 			st := s.stage(flag, true, false)
 			return after(connect(st, &server4, wsk.NewBuf(one), 0), func(*request) {
 				st.peer.Establish()
@@ -498,11 +498,11 @@ func dataProvocations(add adder, flag uint32) {
 		for errno, status := range map[syscall.Errno]ntstatus.Status{
 			syscall.ECONNRESET: ntstatus.ConnectionReset, syscall.ETIMEDOUT: ntstatus.IOTimeout, syscall.ECONNABORTED: ntstatus.ConnectionAborted,
 		} {
-			add(fn, status, errno.Error()+where, func(s *scene) outcome {
+			add(fn, status, says(errno)+where, func(s *scene) outcome {
 				st := s.stage(flag, true, true)
 				return after(c(st, good(), 0), func(*request) { st.peer.Fail(errno) })
 			})
-			add(fn, status, errno.Error()+", before"+where, func(s *scene) outcome { return ask(c(s.stage(flag, true, true).broken(errno), good(), 0)) })
+			add(fn, status, says(errno)+", before"+where, func(s *scene) outcome { return ask(c(s.stage(flag, true, true).broken(errno), good(), 0)) })
 		}
 		underAbort := ntstatus.ConnectionAborted
 		if fn == "Send" {
@@ -584,7 +584,7 @@ func bindProvocations(add adder) {
 			syscall.EADDRINUSE: ntstatus.AddressAlreadyExists, syscall.EADDRNOTAVAIL: ntstatus.InvalidAddressComponent,
 			syscall.EAGAIN: ntstatus.TooManyAddresses, syscall.EACCES: ntstatus.AccessDenied,
 		} {
-			add("Bind", status, errno.Error()+where, func(s *scene) outcome {
+			add("Bind", status, says(errno)+where, func(s *scene) outcome {
 				st := fresh(s)
 				st.peer.Transport.BindFunc = refuseBind(errno)
 				return ask(bind(st, &wildcard, 0))
@@ -717,7 +717,7 @@ func datagramProvocations(add adder) {
 			syscall.ENETUNREACH: ntstatus.NetworkUnreachable, syscall.EHOSTUNREACH: ntstatus.HostUnreachable,
 			syscall.ENOBUFS: ntstatus.InsufficientResources, syscall.ENODEV: ntstatus.FileForcedClosed,
 		} {
-			add(fn, status, errno.Error(), func(s *scene) outcome {
+			add(fn, status, says(errno), func(s *scene) outcome {
 				st := ready(s)
 				st.box.Refuse(errno)
 				return ask(call(st, good(), 0, &server4, nil))
@@ -904,6 +904,9 @@ func controlProvocations(add adder) {
 		return o
 	})
 }
+
+// says is the reason that the stack answers errno.
+func says(errno syscall.Errno) string { return "the stack: " + errno.Error() }
 
 func refuseBind(err error) func(netip.AddrPort) error {
 	return func(netip.AddrPort) error { return err }
