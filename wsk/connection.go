@@ -90,7 +90,8 @@ func (s *ConnectionSocket) GetRemoteAddress(remoteAddress *SockAddr, i *irp.IRP)
 // Send sends the bytes of buffer, in the order of the calls (WskSend). The IRP
 // completes when the peer has acknowledged them all; Information is their number.
 // A cancelled send tells how many bytes the stack had taken; the stream's
-// position is then known to nobody, so disconnect abortively. flags: FlagNoDelay.
+// position is then known to nobody, so disconnect abortively. Sends complete in the
+// order of the calls; one of no bytes sends nothing. flags: FlagNoDelay.
 //
 // It answers STATUS_PENDING, STATUS_INVALID_PARAMETER for a buffer that its chain
 // does not hold, STATUS_NOT_SUPPORTED for other flags,

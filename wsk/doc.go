@@ -56,7 +56,9 @@
 // most 64 KiB, is kept for the next request, the rest stays in the transport, whose
 // window closes.
 //
-// LIFECYCLES.md shows the life cycles of IRPs and sockets as tables.
+// LIFECYCLES.md shows the life cycles of IRPs and sockets as tables, REFERENCE.md each
+// function beside its signature in C and what differs from Windows, STATUSES.md which
+// status comes when.
 //
 // Limits: raw datagram sockets answer STATUS_NOT_SUPPORTED, and so does
 // conditional accept (SO_CONDITIONAL_ACCEPT, and with it the inspect and abort
