@@ -12,6 +12,7 @@ import (
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
+	"github.com/wskstack/wskstack/wsk/wsktest"
 )
 
 // TestConnectExRefusals has every status that ConnectEx documents for a call
@@ -388,7 +389,7 @@ func TestSocketRefusals(t *testing.T) {
 			t.Log(tt.name)
 			q.inline(t, got, tt.want)
 		}
-		other := wsk.NewProvider()
+		other := wsktest.NewProvider(t)
 		for _, c := range []*wsk.Client{nil, clientOf(t, other)} {
 			q := newRequest()
 			q.inline(t, r.npi.Dispatch.Socket(c, wsk.AF_INET, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagStreamSocket, nil, nil, q.IRP), ntstatus.InvalidParameter)

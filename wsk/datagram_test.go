@@ -255,7 +255,7 @@ func TestDatagramV6(t *testing.T) {
 // TestNoDatagrams has a network that has none.
 func TestNoDatagrams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := wsk.NewProvider()
+		p := wsktest.NewProvider(t)
 		if err := p.Start(network); err != nil {
 			t.Fatal(err)
 		}

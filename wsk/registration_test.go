@@ -39,7 +39,7 @@ func clientOf(t *testing.T, p *wsk.Provider) *wsk.Client {
 }
 
 func TestRegisterArguments(t *testing.T) {
-	p := wsk.NewProvider()
+	p := wsktest.NewProvider(t)
 	good := wsk.ClientNPI{Dispatch: &wsk.ClientDispatch{Version: wsk.Version1_0}}
 	reg := register(t, p, wsk.Version1_0)
 	for _, st := range []ntstatus.Status{
@@ -79,7 +79,7 @@ func TestVersions(t *testing.T) {
 		wsk.MakeVersion(2, 0): ntstatus.NoInterface,
 		wsk.MakeVersion(0, 9): ntstatus.NoInterface,
 	} {
-		p := wsk.NewProvider()
+		p := wsktest.NewProvider(t)
 		reg := register(t, p, version)
 		var npi wsk.ProviderNPI
 		var chars wsk.ProviderCharacteristics
@@ -129,7 +129,7 @@ func TestCaptureWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := wsk.NewProvider()
+				p := wsktest.NewProvider(t)
 				reg := register(t, p, wsk.Version1_0)
 				begin := time.Now()
 				var got ntstatus.Status

@@ -62,7 +62,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, p: wsk.NewProvider()}
+	r := &rig{t: t, p: wsktest.NewProvider(t)}
 	err := r.p.Start(wsktest.DatagramNetwork{Datagrams: func(bool) (wsk.Datagram, error) {
 		m := &wsktest.Mailbox{}
 		r.mu.Lock()

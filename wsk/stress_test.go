@@ -87,7 +87,7 @@ type storm struct {
 }
 
 func newStorm(t *testing.T, mode wsk.CompletionMode, seed, number uint64) *storm {
-	s := &storm{t: t, p: wsk.NewProvider(), seed: seed<<20 + number, succeeded: make([]atomic.Int64, len(stressVerbs))}
+	s := &storm{t: t, p: wsktest.NewProvider(t), seed: seed<<20 + number, succeeded: make([]atomic.Int64, len(stressVerbs))}
 	s.p.SetCompletionMode(mode, s.seed)
 	s.p.SetResolver(book{})
 	if err := s.p.Start(wsktest.DatagramNetwork{Network: s.newTransport, Datagrams: s.newMailbox}); err != nil {

@@ -116,3 +116,14 @@ func TestNoTestSleeps(t *testing.T) {
 		}
 	}
 }
+
+// A provider whose conduct nobody checks is one that may break its word in a test
+// that looks at something else.
+func TestEveryTestedProviderIsWatched(t *testing.T) {
+	for _, f := range sources(t) {
+		example := strings.HasSuffix(f.path, "example_test.go") // shown to readers
+		if f.isTest() && !example && f.room() != "wsk/verifier" && calls(f.syntax, "wsk", "NewProvider") {
+			t.Errorf("%s calls wsk.NewProvider: wsktest.NewProvider makes one that is checked", f.path)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func TestCalls(t *testing.T) {
 
 func life(t *testing.T, mode wsk.CompletionMode) {
 	peer := wsktest.NewPeer()
-	provider := wsk.NewProvider()
+	provider := wsktest.NewProvider(t)
 	provider.SetCompletionMode(mode, 1)
 	if err := provider.Start(wsktest.Network(func(bool) (wsk.Transport, error) { return peer.Transport, nil })); err != nil {
 		t.Fatal(err)

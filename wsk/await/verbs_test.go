@@ -53,7 +53,7 @@ func inEachMode(t *testing.T, test func(t *testing.T, c *client)) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := &client{t: t, mailbox: &wsktest.Mailbox{}}
-				p := wsk.NewProvider()
+				p := wsktest.NewProvider(t)
 				p.SetCompletionMode(mode, 7)
 				p.SetResolver(names{})
 				network := wsktest.DatagramNetwork{

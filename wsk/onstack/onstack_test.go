@@ -27,6 +27,7 @@ import (
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 	"github.com/wskstack/wskstack/wsk/onstack"
+	"github.com/wskstack/wskstack/wsk/wsktest"
 )
 
 // TestMain fails the run if a goroutine or a packet buffer is left.
@@ -62,7 +63,7 @@ type world struct {
 
 func newWorld(t *testing.T, mode fastopen.Mode) *world {
 	t.Helper()
-	w := &world{t: t, provider: wsk.NewProvider()}
+	w := &world{t: t, provider: wsktest.NewProvider(t)}
 	near, far := tuntest.NewPair(tuntest.Config{Queue: 8192})
 	link := func(d iolink.Device) *iolink.Link {
 		l, err := iolink.New(d, iolink.Config{})

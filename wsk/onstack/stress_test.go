@@ -65,7 +65,7 @@ func TestStress(t *testing.T) {
 
 // run has a server, that serves for as long as clients come.
 func (s *storm) run(mode wsk.CompletionMode) {
-	provider, reg := wsk.NewProvider(), new(wsk.Registration)
+	provider, reg := wsktest.NewProvider(s.t), new(wsk.Registration)
 	provider.SetCompletionMode(mode, *stressSeed+1)
 	if err := provider.Start(onstack.Network(s.world.server)); err != nil {
 		s.t.Fatal(err)

@@ -1,6 +1,8 @@
 package verifier
 
 import (
+	"slices"
+
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
@@ -71,6 +73,9 @@ func (o observer) Enter(c *wsk.Call) {
 	call.socket = v.socketOf(c.Socket, at)
 	v.number(call)
 	v.entering(c, call, at)
+	if call.irp != nil {
+		call.irp.inside = append(call.irp.inside, call)
+	}
 	if call.socket != nil {
 		call.socket.inside[call] = struct{}{}
 	}
@@ -141,9 +146,12 @@ func (v *Verifier) checkParallel(s *socketRecord, call *callRecord, at trace) {
 // Leave implements wsk.Observer.
 func (o observer) Leave(c *wsk.Call, status ntstatus.Status) {
 	v := o.v
-	at := v.take()
 	call := c.Data.(*callRecord)
+	at := v.takeOn(call.at.goroutine)
 	v.mu.Lock()
+	if r := call.irp; r != nil {
+		r.inside = slices.DeleteFunc(r.inside, func(other *callRecord) bool { return other == call })
+	}
 	v.popCall(at.goroutine, call)
 	call.left, call.returned = true, status
 	if call.socket != nil {
@@ -213,15 +221,18 @@ func (v *Verifier) leaving(c *wsk.Call, call *callRecord, status ntstatus.Status
 // Completing implements wsk.Observer.
 func (o observer) Completing(c *wsk.Call, result irp.StatusBlock) {
 	v := o.v
-	at := v.take()
+	at := v.takeOn(0)
 	call := c.Data.(*callRecord)
+	if call.gone != nil {
+		at.goroutine = goroutine()
+	}
 	v.mu.Lock()
 	v.settleMemory(call, int(result.Information), at)
 	if list, ok := c.List.(*wsk.AddrInfo); ok && result.Status == ntstatus.Success && c.Function == "GetAddressInfo" {
 		v.lists[list] = &listRecord{object: v.newObject("address list"), client: call.client}
 		v.lists[list].history.add("made", at)
 	}
-	inline := v.insideCall(at.goroutine, call)
+	inline := call.gone != nil && v.insideCall(at.goroutine, call)
 	v.mu.Unlock()
 	v.flush()
 	v.delay(pointComplete, call)
@@ -255,8 +266,8 @@ func (o observer) Callback(e *wsk.Callback) {
 // Answered implements wsk.Observer.
 func (o observer) Answered(e *wsk.Callback) {
 	v := o.v
-	at := v.take()
 	record := e.Data.(*eventRecord)
+	at := v.takeOn(record.frame.since.goroutine)
 	v.mu.Lock()
 	s := record.frame.socket
 	v.checkAnswer(e, s, at)
@@ -272,6 +283,9 @@ func (o observer) Answered(e *wsk.Callback) {
 
 // push and pop keep the frames of a goroutine. Precondition: v.mu is held.
 func (v *Verifier) push(goroutine uint64, f *frame) {
+	if !v.numbered {
+		return
+	}
 	v.frames[goroutine] = append(v.frames[goroutine], f)
 }
 
@@ -297,18 +311,6 @@ func (v *Verifier) popCall(goroutine uint64, call *callRecord) {
 			return
 		}
 	}
-}
-
-// callWith returns the innermost call on a goroutine's stack if it has this IRP.
-func (v *Verifier) callWith(goroutine uint64, r *irpRecord) *callRecord {
-	stack := v.frames[goroutine]
-	if len(stack) == 0 {
-		return nil
-	}
-	if call := stack[len(stack)-1].call; call != nil && call.irp == r {
-		return call
-	}
-	return nil
 }
 
 // insideCall reports whether a goroutine is inside a call.

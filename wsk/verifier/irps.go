@@ -13,7 +13,9 @@ type irpRecord struct {
 
 	// v.mu guards all below.
 	object
+	inside []*callRecord // calls with it that have not returned, the innermost last
 	call   *callRecord   // the submission that it is out with, or was last
+	last   trace         // its last completion
 	client *clientRecord // that used it last, nil if none has
 }
 
@@ -53,12 +55,16 @@ func (v *Verifier) record(i *irp.IRP) *irpRecord {
 // Happened implements irp.Watcher.
 func (r *irpRecord) Happened(event irp.Event, from irp.State, taken bool) {
 	v := r.v
+	if event == irp.EventSubmit {
+		r.submitted(from, taken)
+		v.flush()
+		return
+	}
 	at := v.take()
 	v.mu.Lock()
 	switch event {
-	case irp.EventSubmit:
-		r.submitted(at, from, taken)
 	case irp.EventComplete:
+		r.last = at
 		r.completed(at, taken)
 	case irp.EventReuse:
 		r.history.add(word("reused", taken), at)
@@ -95,13 +101,17 @@ func ownedOr(from irp.State, owned, other string) string {
 }
 
 // submitted is told of a submission: by a call, or, outside of one, by a client that
-// plays the provider. Precondition: v.mu is held.
-func (r *irpRecord) submitted(at trace, from irp.State, taken bool) {
+// plays the provider.
+func (r *irpRecord) submitted(from irp.State, taken bool) {
 	v := r.v
-	call := v.callWith(at.goroutine, r)
-	what := "submitted by its client itself"
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	call, what := r.submitter(), "submitted by its client itself"
+	var at trace
 	if call != nil {
-		what = "submitted (" + call.function + ")"
+		at, what = v.takeOn(call.at.goroutine), "submitted ("+call.function+")"
+	} else {
+		at = v.take()
 	}
 	r.history.add(word(what, taken), at)
 	switch {
@@ -123,6 +133,17 @@ func (r *irpRecord) submitted(at trace, from irp.State, taken bool) {
 	default:
 		v.breach(ownedOr(from, "I1", "I4"), &r.object, at, call.function+" while "+from.String())
 	}
+}
+
+// submitter returns the call that submits it just now, nil if none does. Precondition:
+// v.mu is held.
+func (r *irpRecord) submitter() *callRecord {
+	for k := len(r.inside) - 1; k >= 0; k-- {
+		if !r.inside[k].taken {
+			return r.inside[k]
+		}
+	}
+	return nil
 }
 
 // completed is told of a completion. Precondition: v.mu is held.
@@ -164,9 +185,8 @@ func (r *irpRecord) freed(at trace, from irp.State, taken bool) {
 // Routine implements irp.Watcher.
 func (r *irpRecord) Routine(result irp.StatusBlock, pendingReturned, hasRoutine bool) func() {
 	v := r.v
-	at := v.take()
 	v.mu.Lock()
-	call := r.call
+	call, at := r.call, r.last
 	f := &frame{what: "completion routine", irp: r, since: at}
 	if call != nil {
 		call.completed, call.marked, call.status = true, pendingReturned, result.Status
@@ -213,11 +233,10 @@ func (r *irpRecord) Read(in irp.State, result bool) {
 	if owned && !result {
 		return // somebody waits by looking
 	}
-	at := v.take()
 	v.mu.Lock()
 	delete(v.unread, r)
 	if owned {
-		v.breach("I14", &r.object, at, "while "+in.String())
+		v.breach("I14", &r.object, v.takeOn(0), "while "+in.String())
 	}
 	v.mu.Unlock()
 	v.flush()

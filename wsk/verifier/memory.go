@@ -136,7 +136,7 @@ func (o observer) Indicate(s *wsk.Observed, data []byte) []byte {
 	for k := len(data); k < len(b.memory); k++ {
 		b.memory[k] = redByte
 	}
-	at := v.take()
+	at := v.takeOn(0)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	r := v.socketOf(s, at)

@@ -52,7 +52,7 @@ a dash in the column Go mean nothing here; the reason stands in place of the det
 	b.WriteString(`
 ## Rules of the provider
 
-What the provider itself keeps.
+What the provider itself keeps. Every test of a provider checks that, whatever it is about (` + "`wsktest.NewProvider`" + `).
 
 | ID | Breach | Detection | Anchor | Go |
 |---|---|---|---|---|

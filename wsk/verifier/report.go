@@ -74,9 +74,19 @@ type trace struct {
 	pcs       [stackDepth]uintptr
 }
 
-// take takes the caller's stack down.
+// take takes the caller's stack down. What a goroutine's number costs is a multiple of
+// the rest, so where only the provider is checked there is none.
 func (v *Verifier) take() trace {
-	t := trace{goroutine: goroutine(), time: v.now()}
+	var n uint64
+	if v.numbered {
+		n = goroutine()
+	}
+	return v.takeOn(n)
+}
+
+// takeOn is take for a goroutine whose number is known, or 0.
+func (v *Verifier) takeOn(goroutine uint64) trace {
+	t := trace{goroutine: goroutine, time: v.now()}
 	runtime.Callers(2, t.pcs[:])
 	return t
 }

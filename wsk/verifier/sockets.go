@@ -61,8 +61,10 @@ func (o observer) Socket(s *wsk.Observed, there bool) {
 	r.history.add("closed", at)
 	r.closed = true
 	delete(v.sockets, r)
-	if r.pended > 0 {
-		v.breach("M1", &r.object, at, fmt.Sprintf("%d IRPs are still out", r.pended))
+	for i := range v.pending {
+		if i.call.socket == r && i.call.left { // one that is still inside is not pended yet
+			v.breach("M1", &i.object, at, i.call.function+" is still out, and "+r.name+" is closed")
+		}
 	}
 	v.mu.Unlock()
 	v.flush()

@@ -55,7 +55,8 @@ type Config struct {
 	// the provider's: it must not end that goroutine (as testing.T.FailNow does), but may
 	// end the process, cancel a context or call testing.T.Error.
 	Stop func(*Report)
-	// Now is the clock. Without one there are no times, and no limits but Depth.
+	// Now is the clock. Without one there are no times, and no limits but Depth. It may be
+	// called under locks, and must call nothing of wsk's.
 	Now    func() time.Time
 	Limits Limits
 	Faults Faults
@@ -78,9 +79,10 @@ const maxReports = 1000
 type Verifier struct {
 	cfg      Config
 	policies map[string]Policy // never written to after New
+	numbered bool              // goroutines are told apart
 
-	// mu is a leaf: nothing is called with it held. It guards all below and every
-	// record's fields.
+	// mu is a leaf: nothing but Config.Now is called with it held. It guards all below and
+	// every record's fields.
 	mu       sync.Mutex
 	reports  []*Report
 	untold   []*Report // made, and still to be told of
@@ -122,7 +124,9 @@ func New(cfg Config) (*Verifier, error) {
 			return nil, fmt.Errorf("verifier: rule %s has PolicyStop and there is no Config.Stop", r.ID)
 		}
 		v.policies[r.ID] = policy
+		v.numbered = v.numbered || policy != PolicyOff && !r.Provider
 	}
+	v.numbered = v.numbered || cfg.Faults.Completion == ForcePending
 	v.cfg.Limits = cfg.Limits.withDefaults()
 	if err := cfg.Faults.check(); err != nil {
 		return nil, err
@@ -213,6 +217,9 @@ func (v *Verifier) breach(id string, o *object, at trace, detail string) {
 	v.counts[id]++
 	if policy == PolicyCount {
 		return
+	}
+	if at.goroutine == 0 {
+		at.goroutine = goroutine()
 	}
 	rule, _ := Explain(id)
 	r := &Report{
