@@ -316,6 +316,7 @@ func (f *flow) work() {
 	for {
 		seen := f.kicks.Load()
 		f.mu.Lock()
+		f.watching.Store(f.armed()) // before it looks: what wakes it after that must count
 		f.step()
 		var event func()
 		if len(f.finished) == 0 {

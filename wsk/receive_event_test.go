@@ -494,3 +494,27 @@ func TestStaticReceive(t *testing.T) {
 		r.close(ls)
 	})
 }
+
+// TestWakeWhileLooking has data arrive, and wake the socket, between the first look
+// after the callback was enabled and the end of that look: it must not be lost.
+func TestWakeWhileLooking(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		l := &listener{}
+		s, peer := r.heard(l, 0)
+		read := peer.Transport.ReadFunc
+		first := true
+		peer.Transport.ReadFunc = func(dst [][]byte) (int, error) {
+			if first {
+				first = false
+				peer.Deliver([]byte("abc")) // and wakes
+				return 0, syscall.EAGAIN
+			}
+			return read(dst)
+		}
+		if st := switchEvents(s, wsk.EventReceive, nil); st != ntstatus.Success {
+			t.Fatal(st)
+		}
+		l.told(t, `data context "abc" 0`)
+		r.close(s)
+	})
+}
