@@ -117,7 +117,7 @@ func FuzzControlSocket(f *testing.F) {
 	f.Add(uint8(4), uint8(wsk.SetOption), wsk.SO_WSK_EVENT_CALLBACK, sol,
 		wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: wsk.EventReceive}.Bytes(), uint8(0))
 	f.Add(uint8(0), uint8(3), uint32(0), uint32(0), []byte{}, uint8(0))
-	p := wsk.NewProvider()
+	p := wsktest.NewProvider(f)
 	err := p.Start(wsktest.DatagramNetwork{
 		Network:   func(bool) (wsk.Transport, error) { return wsktest.NewPeer().Transport, nil },
 		Datagrams: func(bool) (wsk.Datagram, error) { return &wsktest.Mailbox{}, nil },

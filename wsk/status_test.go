@@ -11,6 +11,7 @@ import (
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
+	"github.com/wskstack/wskstack/wsk/wsktest"
 )
 
 // A provocation is one reason for one status of one function.
@@ -169,7 +170,7 @@ func registrationProvocations(add adder) {
 	}))
 	add("CaptureProviderNPI", ntstatus.DeviceNotReady, "the provider does not start in time", plain(func(s *scene) ntstatus.Status {
 		var reg wsk.Registration
-		wsk.NewProvider().Register(npi, &reg)
+		wsktest.NewProvider(s.t).Register(npi, &reg)
 		return reg.CaptureProviderNPI(20, new(wsk.ProviderNPI))
 	}))
 	add("CaptureProviderNPI", ntstatus.DeviceNotReady, "after Stop", plain(func(s *scene) ntstatus.Status {
@@ -230,7 +231,7 @@ func clientProvocations(add adder) {
 	for name, dispatchOf := range map[string]func(s *scene) (*wsk.ProviderDispatch, *wsk.Client){
 		"no client": func(s *scene) (*wsk.ProviderDispatch, *wsk.Client) { return s.npi.Dispatch, nil },
 		"a client of another provider": func(s *scene) (*wsk.ProviderDispatch, *wsk.Client) {
-			return s.npi.Dispatch, clientOf(s.t, wsk.NewProvider())
+			return s.npi.Dispatch, clientOf(s.t, wsktest.NewProvider(s.t))
 		},
 		"a client that never was registered": func(s *scene) (*wsk.ProviderDispatch, *wsk.Client) {
 			return s.npi.Dispatch, new(wsk.Client)

@@ -63,6 +63,7 @@ func (r *irpRecord) Happened(event irp.Event, from irp.State, taken bool) {
 	at := v.take()
 	v.mu.Lock()
 	switch event {
+	case irp.EventSubmit: // see above
 	case irp.EventComplete:
 		r.last = at
 		r.completed(at, taken)
