@@ -86,6 +86,9 @@ func (s *service) dial(cfg kernelpeer.ClientConfig) <-chan dialed {
 	done := make(chan dialed, 1)
 	go func() {
 		conn, err := kernelpeer.Dial(s.r.ctx, s.r.wire.Namespace, cfg)
+		if deadline, ok := s.r.ctx.Deadline(); ok && err == nil {
+			err = conn.SetDeadline(deadline) // what never comes is an error, not a wait for ever
+		}
 		done <- dialed{conn, err}
 	}()
 	return done
