@@ -18,7 +18,9 @@ const (
 	CompleteLater CompletionMode = iota
 	// CompleteInline completes what can be done at once before the call returns, with
 	// STATUS_SUCCESS and PendingReturned false: routines may then run on the caller's
-	// stack, and while another routine of the same socket is running.
+	// stack, and while another routine of the same socket is running. Requests that are
+	// served in turn (sends, receives, accepts) pend while one that is decided still
+	// has to complete, so that none overtakes another.
 	CompleteInline
 	// CompleteRandom does either, by a seed.
 	CompleteRandom
@@ -53,7 +55,7 @@ func (p *Provider) inline() bool {
 // callback runs, what it was given is not decided, and nothing may overtake it.
 // Precondition: f.mu is held and o is queued.
 func (f *flow) tryInline(o *op) bool {
-	if f.events.running != 0 || len(f.finished) > 0 {
+	if f.events.running != 0 || f.behind() {
 		return false
 	}
 	f.move()
@@ -65,3 +67,8 @@ func (f *flow) tryInline(o *op) bool {
 	f.finished = slices.Delete(f.finished, k, k+1)
 	return o.result.Status != ntstatus.Pending
 }
+
+// behind reports whether there are requests that are decided and whose routines have
+// not returned: a request that is served in turn must not complete before them.
+// Precondition: f.mu is held.
+func (f *flow) behind() bool { return len(f.finished) > 0 || f.inHand > 0 }

@@ -102,6 +102,43 @@ func TestInlineOrder(t *testing.T) {
 	})
 }
 
+// TestInlineDoesNotOvertake has requests that could be done at once while the worker
+// still completes earlier ones: they wait for their turn. What has no turn does not.
+func TestInlineDoesNotOvertake(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		s, peer := r.connected()
+		r.p.SetCompletionMode(wsk.CompleteInline, 0)
+		var order []string
+		held := make(chan struct{})
+		named := func(name string, then func()) *request {
+			q := newRequest()
+			q.then = func() {
+				then()
+				order = append(order, name)
+			}
+			return q
+		}
+		first, second := named("first", func() { <-held }), named("second", func() {})
+		buf := make([]byte, 4)
+		first.pends(t, s.Receive(wsk.NewBuf(buf[:1]), 0, first.IRP))
+		second.pends(t, s.Receive(wsk.NewBuf(buf[1:2]), 0, second.IRP)).open(t)
+		peer.Deliver([]byte("abc"))
+		synctest.Wait() // the first routine runs, the second is still to be called
+		third, nothing := named("third", func() {}), named("nothing", func() {})
+		third.pends(t, s.Receive(wsk.NewBuf(buf[2:3]), 0, third.IRP))
+		nothing.pends(t, s.Receive(&wsk.Buf{}, 0, nothing.IRP)).open(t)
+		q := newRequest()
+		q.done(t, s.GetLocalAddress(new(wsk.SockAddr), q.IRP), 0)
+		close(held)
+		third.ends(t, ntstatus.Success, 1)
+		nothing.ends(t, ntstatus.Success, 0)
+		if got := slices.Compact(order); !slices.Equal(got[:2], []string{"first", "second"}) || string(buf[:3]) != "abc" {
+			t.Errorf("completed in the order %v, received %q", order, buf)
+		}
+		r.close(s)
+	})
+}
+
 // TestRandom has the same calls decided the same by the same seed, and both ways.
 func TestRandom(t *testing.T) {
 	var runs [][]bool

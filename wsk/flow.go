@@ -57,6 +57,7 @@ type flow struct {
 	finAcked  bool   // the peer had acknowledged the FIN at the last look
 	pushing   bool   // Nagle is off for a send with FlagNoDelay
 	finished  []*op  // decided; their routines are still to be called
+	inHand    int    // of those, the ones whose routines the worker is calling
 	discarded []byte // where drained bytes go
 
 	in     indications
@@ -162,12 +163,12 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 		return status
 	}
 	if fn != fnClose && f.client.provider.inline() {
-		if status == ntstatus.Success {
+		if status == ntstatus.Success && (o.kind == kindAtOnce || !f.behind()) {
 			f.resumeAfter(o)
 			f.kick()
 			return status
 		}
-		if f.tryInline(o) {
+		if status == ntstatus.Pending && f.tryInline(o) {
 			f.kick()
 			return o.result.Status
 		}
@@ -323,7 +324,7 @@ func (f *flow) work() {
 			event = f.nextEvent()
 		}
 		finished := f.finished
-		f.finished = nil
+		f.finished, f.inHand = nil, len(finished)
 		f.resume(finished)
 		f.watching.Store(f.armed())
 		f.mu.Unlock()
