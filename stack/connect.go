@@ -47,6 +47,7 @@ type attempt struct {
 	expired  chan struct{}
 	timer    tcpip.Timer
 	finish   bool // CloseWrite once the data is written; guarded by Endpoint.mu
+	deaf     bool // CloseRead likewise
 }
 
 // Connect begins to connect; nil means that it has begun, and Connected tells how
@@ -286,6 +287,9 @@ func (e *Endpoint) concluded(k *socket, a *attempt, err error) {
 		e.phase = phaseConnected
 		if a.finish {
 			_ = k.ep.Shutdown(tcpip.ShutdownWrite) // fails only if it has broken already
+		}
+		if a.deaf {
+			_ = k.ep.Shutdown(tcpip.ShutdownRead)
 		}
 	default:
 		e.phase, e.connErr = phaseIdle, err

@@ -71,6 +71,15 @@ func (d *deadline) fire() {
 	d.reached()
 }
 
+// expire makes the deadline pass now, and for good.
+func (d *deadline) expire() {
+	d.mu.Lock()
+	d.ended = true
+	d.over.Store(true)
+	d.mu.Unlock()
+	d.reached()
+}
+
 // end stops the timer for good.
 func (d *deadline) end() {
 	d.mu.Lock()

@@ -50,6 +50,17 @@ type Dialer struct {
 
 	// FastOpen overrides the stack's Fast Open mode.
 	FastOpen fastopen.Mode
+
+	// Lazy makes a TCP dial return before it has connected, if a SYN to the peer
+	// can carry data now (otherwise the dial is an ordinary one): the first Write
+	// is in the SYN then, up to what fits. Without a Write the connection is opened
+	// after LazyDelay, 5 ms after the first Read if that is sooner, at once by
+	// CloseWrite, CloseRead or a deadline that passes. That it failed is told by
+	// Read and Write. A name is looked up first; its other addresses are not tried.
+	Lazy bool
+	// LazyDelay is how long a lazy connection waits for the first Write. 0:
+	// DefaultLazyDelay. Negative: for ever, or until one of the other occasions.
+	LazyDelay time.Duration
 }
 
 // DialContext connects to an address, as net.Dialer.DialContext does: it can stand
@@ -110,7 +121,12 @@ func (d *Dialer) DialTCPData(ctx context.Context, network string, laddr, raddr n
 	if err != nil {
 		return nil, d.failed(network, laddr, raddr, err)
 	}
-	return d.dialTCP(ctx, network, laddr, raddr, ConnectOptions{Data: data, FastOpen: d.FastOpen})
+	return d.dialTCP(ctx, network, laddr, raddr, d.options(data))
+}
+
+// options are those of a connect that is the only one.
+func (d *Dialer) options(data []byte) ConnectOptions {
+	return ConnectOptions{Data: data, FastOpen: d.FastOpen, Timeout: d.Timeout, Deferred: d.Lazy}
 }
 
 // checkRemote is the address that a dial to one without a name goes to: a missing or
@@ -143,7 +159,7 @@ var (
 	errNoStack   = errors.New("the Stack of the Dialer or ListenConfig is nil")
 )
 
-// limit is the context with the Dialer's own limits.
+// limit is the context with the Dialer's own limits, and the stack's end.
 func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	none := func() {}
 	switch {
@@ -152,6 +168,8 @@ func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc
 	case d.Stack == nil:
 		return ctx, none, errNoStack
 	}
+	ctx, over := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(d.Stack.alive, func() { over(net.ErrClosed) })
 	cancel1, cancel2 := context.CancelFunc(none), context.CancelFunc(none)
 	if d.Timeout != 0 {
 		ctx, cancel1 = context.WithTimeout(ctx, d.Timeout)
@@ -159,7 +177,7 @@ func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc
 	if !d.Deadline.IsZero() {
 		ctx, cancel2 = context.WithDeadline(ctx, d.Deadline)
 	}
-	return ctx, func() { cancel2(); cancel1() }, nil
+	return ctx, func() { cancel2(); cancel1(); stop(); over(nil) }, nil
 }
 
 // failed is the error of a dial.
@@ -287,13 +305,19 @@ func (d *Dialer) startTCP(ctx context.Context, network string, laddr, raddr neti
 			return c, cause("bind", err)
 		}
 	}
-	if _, limited := ctx.Deadline(); limited {
+	if _, limited := ctx.Deadline(); limited && !opts.Deferred {
 		opts.Timeout = netstackLimit // the context ends it
 	}
 	if raddr.Port() == 0 {
 		return c, syscall.ECONNREFUSED // nothing can listen there
 	}
-	return c, ep.Connect(raddr, opts)
+	if err := ep.Connect(raddr, opts); err != nil {
+		return c, err
+	}
+	if ep.isDeferred() {
+		newLazy(c, d.LazyDelay)
+	}
+	return c, nil
 }
 
 // connected waits for the end of the connect.

@@ -296,6 +296,13 @@ func (e *Endpoint) isClosed() bool {
 	return e.phase == phaseClosed
 }
 
+// isDeferred says whether a deferred connect has not begun.
+func (e *Endpoint) isDeferred() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.phase == phaseDeferred
+}
+
 // quiet says whether Read would answer EAGAIN.
 func (e *Endpoint) quiet() bool {
 	e.mu.RLock()

@@ -23,12 +23,7 @@ func (h *half) init(clock tcpip.Clock) {
 }
 
 // wake lets the call that waits look again.
-func (h *half) wake() {
-	select {
-	case h.ready <- struct{}{}:
-	default:
-	}
-}
+func (h *half) wake() { signal(h.ready) }
 
 // await calls try until it does not answer EAGAIN, with a look at the deadline before.
 // open says whether there is an end that goes before the deadline. Called with busy

@@ -115,6 +115,10 @@ func (e *Endpoint) CloseWrite() error {
 func (e *Endpoint) CloseRead() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.phase == phaseConnecting && e.attempt.deferred {
+		e.attempt.deaf = true
+		return nil
+	}
 	if e.phase != phaseConnected {
 		return e.notConnected()
 	}
@@ -135,7 +139,7 @@ func (e *Endpoint) Close() error {
 	}
 	was := e.phase
 	e.retire()
-	if was == phaseConnecting && e.attempt.deferred {
+	if was == phaseConnecting && e.attempt.deferred && len(e.attempt.opts.Data) > 0 {
 		e.limitDelivery(e.sock, e.attempt)
 		return nil
 	}

@@ -36,9 +36,12 @@ func cause(call string, err error) error {
 	return err
 }
 
-// ended is why a context has: its cause, if it was given one.
+// ended is why a context has: its cause, if it was given one, or the stack's end.
 func ended(ctx context.Context) error {
 	err, why := ctx.Err(), context.Cause(ctx)
+	if errors.Is(why, net.ErrClosed) {
+		return net.ErrClosed
+	}
 	if errors.Is(why, err) {
 		return err
 	}

@@ -18,10 +18,12 @@ func TestNettest(t *testing.T) {
 		dialer stack.Dialer
 		listen stack.ListenConfig
 		swap   bool // the accepted side is the one that the tests know as the first
+		lazy   bool
 	}{
 		"plain":     {dialer: stack.Dialer{FastOpen: fastopen.ModeOff}},
 		"accepted":  {dialer: stack.Dialer{FastOpen: fastopen.ModeOff}, swap: true},
 		"fast open": {listen: stack.ListenConfig{FastOpen: new(fastopen.ListenConfig)}},
+		"lazy":      {listen: stack.ListenConfig{FastOpen: new(fastopen.ListenConfig)}, lazy: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
@@ -31,6 +33,16 @@ func TestNettest(t *testing.T) {
 				if err != nil {
 					return nil, nil, nil, err
 				}
+				if kind.lazy { // the cookie first
+					if c1, err = kind.dialer.Dial("tcp", l.Addr().String()); err != nil {
+						return nil, nil, nil, err
+					}
+					if c2, err = l.Accept(); err != nil {
+						return nil, nil, nil, err
+					}
+					_, _ = c1.Close(), c2.Close()
+				}
+				kind.dialer.Lazy = kind.lazy
 				if c1, err = kind.dialer.Dial("tcp", l.Addr().String()); err != nil {
 					return nil, nil, nil, err
 				}

@@ -236,7 +236,7 @@ func (c *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	return got.Bytes, got.From, err
 }
 
-// WriteToUDPAddrPort is WriteTo without allocation.
+// WriteToUDPAddrPort is WriteTo with an address of package netip's.
 func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	return c.writeTo(p, to, nil)
 }

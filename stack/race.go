@@ -89,6 +89,9 @@ func (d *Dialer) addresses(ctx context.Context, t target) ([]netip.AddrPort, err
 	for _, f := range t.ask {
 		r.learn(d.lookUp(ctx, t, f))
 	}
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
 	all := slices.Concat(r.waiting[onlyIPv6], r.waiting[onlyIPv4])
 	if len(all) == 0 {
 		return nil, r.why()
@@ -126,7 +129,7 @@ type racing struct {
 	started  int
 	running  int
 	due      bool // the newest attempt has had its time
-	inSYN    bool // the first attempt has the data
+	inSYN    bool // the first attempt has the data, or waits for it
 	problems []error
 	failures []attempted
 }
@@ -134,7 +137,7 @@ type racing struct {
 // race connects to the first address of a target that answers.
 func (d *Dialer) race(ctx context.Context, network string, local netip.AddrPort, to target, data []byte) (*TCPConn, error) {
 	if len(to.known) == 1 {
-		return d.dialTCP(ctx, network, local, to.known[0], ConnectOptions{Data: data, FastOpen: d.FastOpen})
+		return d.dialTCP(ctx, network, local, to.known[0], d.options(data))
 	}
 	r := &racing{d: d, network: network, local: local, to: to, data: data,
 		answers: make(chan answer, len(to.ask)), results: make(chan attempted)}
@@ -169,7 +172,10 @@ func (r *racing) run(ctx context.Context) (attempted, error) {
 		if err := r.start(ctx); err != nil {
 			return attempted{}, err
 		}
-		if r.running == 0 && r.asked == 0 && r.next() == nil {
+		switch {
+		case ctx.Err() != nil:
+			return attempted{}, ended(ctx)
+		case r.running == 0 && r.asked == 0 && r.next() == nil:
 			return attempted{}, r.why()
 		}
 		select {
@@ -252,9 +258,10 @@ func (r *racing) start(ctx context.Context) error {
 	}
 	to := (*from)[0]
 	*from = (*from)[1:]
-	opts := ConnectOptions{FastOpen: r.d.FastOpen}
-	if r.started == 0 && len(r.data) > 0 && r.d.Stack.carries(r.local.Addr(), to, r.d.FastOpen) {
-		opts.Data, r.inSYN = r.data, true
+	opts := ConnectOptions{FastOpen: r.d.FastOpen, Timeout: r.d.Timeout}
+	if r.started == 0 && r.d.Stack.carries(r.local.Addr(), to, r.d.FastOpen) {
+		opts = r.d.options(r.data)
+		r.inSYN = true
 	}
 	index := r.started
 	err := r.d.Stack.work(func() {

@@ -77,6 +77,14 @@ func (s *Stack) newSocket(owner *Endpoint, make func(*socket) (tcpip.Endpoint, e
 
 func newSignal() chan struct{} { return make(chan struct{}, 1) }
 
+// signal leaves a wake-up in a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // NotifyEvent implements waiter.EventListener.
 func (k *socket) NotifyEvent(mask waiter.EventMask) {
 	if mask&waiter.EventHUp != 0 && k.isOver() {
@@ -104,17 +112,13 @@ func (k *socket) wake() {
 			k.wakeWorker()
 		}
 	}
+	k.stack.stir()
 	if f := k.owner.wake.Load(); f != nil {
 		(*f)()
 	}
 }
 
-func (k *socket) wakeWorker() {
-	select {
-	case k.signal <- struct{}{}:
-	default:
-	}
-}
+func (k *socket) wakeWorker() { signal(k.signal) }
 
 // isOver says whether netstack is done with the endpoint.
 func (k *socket) isOver() bool {

@@ -1,11 +1,13 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -29,6 +31,12 @@ type Stack struct {
 	workers sync.WaitGroup // the connects under way
 	ended   chan struct{}  // closed when Close has done everything
 
+	// alive ends when Close begins, and with it every dial.
+	alive context.Context
+	dying context.CancelFunc
+
+	draining atomic.Int32 // how many Shutdowns want to know of changes
+
 	// ports is held while an endpoint gives a port back and takes it again, and
 	// by all that take ports, so that nobody comes in between. It is taken after
 	// Endpoint.mu; netstack is called with it held.
@@ -37,10 +45,11 @@ type Stack struct {
 	// mu guards what follows. It is a leaf: nothing is called with it held.
 	mu        sync.Mutex
 	closed    bool
-	stopping  bool                   // by Shutdown: no listener is made any more
-	sockets   map[*socket]struct{}   // every TCP endpoint of netstack's of ours that lives
-	datagrams map[*Datagram]struct{} // those that are not closed
-	resolves  *net.Resolver          // made when it is first wanted
+	stopping  bool                       // by Shutdown: no listener is made any more
+	sockets   map[*socket]struct{}       // every TCP endpoint of netstack's of ours that lives
+	datagrams map[*Datagram]struct{}     // those that are not closed
+	resolves  *net.Resolver              // made when it is first wanted
+	drains    map[chan struct{}]struct{} // of the calls of Shutdown, which draining counts
 	// inspected are the listeners that are asked before a handshake.
 	inspected map[tcpip.Endpoint]*gate.Listener
 }
@@ -60,8 +69,10 @@ func New(cfg Config) (*Stack, error) {
 		ended:     make(chan struct{}),
 		sockets:   make(map[*socket]struct{}),
 		datagrams: make(map[*Datagram]struct{}),
+		drains:    make(map[chan struct{}]struct{}),
 		inspected: make(map[tcpip.Endpoint]*gate.Listener),
 	}
+	s.alive, s.dying = context.WithCancel(context.Background())
 	var err error
 	s.gate, err = gate.New(cfg.Link, gate.Config{Clock: cfg.Clock, Find: s.inspectorOf, Reset: s.refuse})
 	if err == nil {
@@ -113,6 +124,7 @@ func (s *Stack) Close() error {
 		<-s.ended
 		return nil
 	}
+	s.dying()
 	for _, k := range open {
 		k.end()
 	}
@@ -141,6 +153,13 @@ func (s *Stack) add(k *socket) error {
 	}
 	s.sockets[k] = struct{}{}
 	return nil
+}
+
+// allSockets are those that live now.
+func (s *Stack) allSockets() []*socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.sockets))
 }
 
 // addDatagram counts a datagram socket among those that Close ends.
@@ -173,6 +192,7 @@ func (s *Stack) forget(k *socket) {
 	s.mu.Lock()
 	delete(s.sockets, k)
 	s.mu.Unlock()
+	s.stir()
 }
 
 // work runs f on a goroutine that Close waits for.

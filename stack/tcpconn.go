@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/wskstack/wskstack/stack/fastopen"
@@ -22,6 +23,7 @@ type TCPConn struct {
 	addrs   atomic.Pointer[connAddrs]
 
 	reads, writes half
+	lazy          *lazy // nil unless it was dialled so
 
 	keepAlive atomic.Bool
 	closed    atomic.Bool // by Close
@@ -90,10 +92,22 @@ func (c *TCPConn) read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, c.open()
 	}
+	if c.lazy != nil {
+		c.lazy.within(lazyReadDelay)
+	}
 	err = c.reads.await(c.open, func() error {
-		n, err = c.ep.Read([][]byte{p})
+		n, err = c.take(p)
 		return err
 	})
+	return n, err
+}
+
+// take is the endpoint's Read.
+func (c *TCPConn) take(p []byte) (int, error) {
+	n, err := c.ep.Read([][]byte{p})
+	if err != nil && c.lazy != nil && errors.Is(err, syscall.ENOTCONN) {
+		err = syscall.EAGAIN // the connect has not begun
+	}
 	return n, err
 }
 
@@ -121,6 +135,9 @@ func (c *TCPConn) write(p []byte) (total int, err error) {
 	if len(p) == 0 {
 		return 0, c.open()
 	}
+	if c.lazy != nil {
+		c.lazy.begun()
+	}
 	for total < len(p) && err == nil {
 		err = c.writes.await(c.open, func() error {
 			n, err := c.ep.Write([][]byte{p[total:]})
@@ -147,6 +164,9 @@ func (c *TCPConn) Close() error {
 		return opError("close", "close", c.network, a.local, a.remote, net.ErrClosed)
 	}
 	_ = c.ep.Close() // fails only when the stack has closed it already
+	if c.lazy != nil {
+		c.lazy.begun()
+	}
 	c.release()
 	return nil
 }
@@ -169,6 +189,9 @@ func (c *TCPConn) release() {
 // CloseRead makes reads return io.EOF once what has arrived is read. The peer is not
 // told.
 func (c *TCPConn) CloseRead() error {
+	if c.lazy != nil {
+		c.lazy.start()
+	}
 	err := c.ep.CloseRead()
 	c.reads.wake()
 	if err != nil {
@@ -180,6 +203,9 @@ func (c *TCPConn) CloseRead() error {
 // CloseWrite sends a FIN behind what has been written; the other direction stays
 // open.
 func (c *TCPConn) CloseWrite() error {
+	if c.lazy != nil {
+		c.lazy.start()
+	}
 	err := c.ep.CloseWrite()
 	c.writes.wake()
 	if err != nil {

@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"io"
+	"net"
 	"syscall"
 )
 
@@ -27,7 +28,7 @@ func (c *TCPConn) ReadFrom(r io.Reader) (total int64, err error) {
 		case errors.Is(readErr, io.EOF):
 			return total, nil
 		case readErr != nil:
-			return total, readErr
+			return total, c.theirs("readfrom", readErr)
 		}
 	}
 }
@@ -66,7 +67,16 @@ func (c *TCPConn) moveTo(w io.Writer) (int64, error) {
 	if err == nil && n < got {
 		err = io.ErrShortWrite
 	}
+	if err != nil {
+		err = c.theirs("writeto", err)
+	}
 	return int64(max(n, 0)), err
+}
+
+// theirs is the error of the other side of a copy.
+func (c *TCPConn) theirs(op string, err error) error {
+	a := c.addresses()
+	return &net.OpError{Op: op, Net: c.network, Source: a.local, Addr: a.remote, Err: err}
 }
 
 // readWhenReady reads into a buffer that it takes only once there is something to
@@ -74,6 +84,9 @@ func (c *TCPConn) moveTo(w io.Writer) (int64, error) {
 func (c *TCPConn) readWhenReady(buf **[copyBuffer]byte) (n int, err error) {
 	c.reads.busy.Lock()
 	defer c.reads.busy.Unlock()
+	if c.lazy != nil {
+		c.lazy.within(lazyReadDelay)
+	}
 	err = c.reads.await(c.open, func() error {
 		if *buf == nil && c.ep.quiet() {
 			return syscall.EAGAIN
@@ -81,7 +94,7 @@ func (c *TCPConn) readWhenReady(buf **[copyBuffer]byte) (n int, err error) {
 		if *buf == nil {
 			*buf = c.ep.stack.buffer()
 		}
-		n, err = c.ep.Read([][]byte{(*buf)[:]})
+		n, err = c.take((*buf)[:])
 		return err
 	})
 	return n, err
