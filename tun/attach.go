@@ -27,8 +27,7 @@ func openQueues(name string, persist, multiQueue bool, n int) (files []*os.File,
 	for range n {
 		file, err := openWater(name, persist, multiQueue)
 		if err != nil {
-			closeAll(files)
-			return nil, err
+			return nil, errors.Join(err, closeAll(files))
 		}
 		files = append(files, file)
 	}
