@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/wskstack/wskstack/test/netns/netnstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSummarise(t *testing.T) {
+	for _, c := range []struct {
+		in   []float64
+		want Summary
+	}{
+		{[]float64{3}, Summary{3, 3, 3}},
+		{[]float64{9, 1}, Summary{5, 1, 9}},
+		{[]float64{5, 1, 3}, Summary{3, 1, 5}},
+		{[]float64{4, 2, 8, 6}, Summary{5, 2, 8}},
+	} {
+		if got := Summarise(c.in); got != c.want {
+			t.Errorf("%v: %+v, want %+v", c.in, got, c.want)
+		}
+	}
+}
+
+// TestRatiosAreOfTheSameRound: a machine that is slow in one round is so for both.
+func TestRatiosAreOfTheSameRound(t *testing.T) {
+	r := Report{Rows: []Row{{Name: "n", Metric: "m", Columns: []Column{
+		{Subject: "a", Samples: []float64{10, 1, 100}}, {Subject: "b", Samples: []float64{5, 0.5, 50}},
+	}}}}
+	if s, ok := r.Ratio("n", "m", "b", "a"); !ok || s != (Summary{0.5, 0.5, 0.5}) {
+		t.Errorf("%+v, %v", s, ok)
+	}
+	for _, missing := range [][4]string{{"x", "m", "b", "a"}, {"n", "x", "b", "a"}, {"n", "m", "x", "a"}, {"n", "m", "b", "x"}} {
+		if _, ok := r.Ratio(missing[0], missing[1], missing[2], missing[3]); ok {
+			t.Errorf("%v was found", missing)
+		}
+	}
+}
+
+func TestReportSurvivesJSON(t *testing.T) {
+	want := Report{Format: Format, Kind: "connect", Machine: ThisMachine(), Rounds: 5, Rows: []Row{{Name: "n", Metric: "m", Columns: []Column{{Subject: "a", Samples: []float64{1, 2}}}}}}
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadReport(bytes.NewReader(data))
+	if err != nil || got.Machine != want.Machine || got.Rows[0].Columns[0].Samples[1] != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for name, bad := range map[string]string{
+		"nothing":         "",
+		"another format":  `{"format": 2}`,
+		"a foreign field": `{"format": 1, "colour": "red"}`,
+		"no samples":      `{"format": 1, "rows": [{"name": "n", "columns": [{"subject": "a"}]}]}`,
+		"cut":             string(data[:len(data)/2]),
+	} {
+		if _, err := ReadReport(strings.NewReader(bad)); !errors.Is(err, ErrReport) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzReadReport: a file of anybody's gives a report or an error.
+func FuzzReadReport(f *testing.F) {
+	f.Add([]byte(`{"format": 1, "kind": "idle", "rows": [{"name": "n", "columns": [{"subject": "a", "samples": [1]}]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := ReadReport(bytes.NewReader(data))
+		if err != nil && !errors.Is(err, ErrReport) {
+			t.Error(err)
+		}
+		for _, row := range r.Rows {
+			for _, c := range row.Columns {
+				_ = c.Ratios(row.Columns[0])
+				_ = c.Summary()
+			}
+		}
+	})
+}
+
+func TestForeignLoad(t *testing.T) {
+	before := parseLoad([]byte("cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 1 1 1 1 1 1 1\n"))
+	after := parseLoad([]byte("cpu  150 10 130 980 5 5 10 10 0 0\n"))
+	// 290 ticks: 95 busy, 10 stolen, 185 idle; 60 of them are ours.
+	if got, want := Foreign(before, after, 60), 55.0/300; math.Abs(got-want) > 0.02 {
+		t.Errorf("%v, want about %v", got, want)
+	}
+	if got := Foreign(before, before, 0); got != 0 {
+		t.Errorf("of no time: %v", got)
+	}
+	for _, bad := range []string{"", "cpu", "cpu a b c d e f g h", "intr 1 2 3 4 5 6 7 8 9"} {
+		if parseLoad([]byte(bad)) != (Load{}) {
+			t.Errorf("%q was taken for a load", bad)
+		}
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	for _, bad := range []Config{{MTU: 1279}, {MTU: 65521}, {MTU: -1}, {RTT: -1}, {Connections: -1}} {
+		if bad.Check() == nil {
+			t.Errorf("%+v was accepted", bad)
+		}
+	}
+	for _, good := range []Config{{}, {MTU: 1280}, {MTU: 65520, RTT: time.Second}} {
+		if err := good.Check(); err != nil {
+			t.Errorf("%+v: %v", good, err)
+		}
+	}
+}
+
+// quick is a run that shows that everything works, and measures nothing.
+const quick = 50 * time.Millisecond
+
+// TestEverySuite runs each once, on real links.
+func TestEverySuite(t *testing.T) {
+	probe, err := Kernel(Config{})
+	netnstest.Require(t, err)
+	if err := probe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Rounds: 1}
+	for name, run := range map[string]func(context.Context) (Report, error){
+		"throughput": func(ctx context.Context) (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500, 9000, 65520}, Flows: []int{1, 4}, For: quick, Naive: true})
+		},
+		"throughput over a distance": func(ctx context.Context) (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: 4 * time.Millisecond, For: quick})
+		},
+		"connect": func(ctx context.Context) (Report, error) {
+			return Connect(ctx, o, ConnectOptions{Clients: []int{1, 16}, For: quick, Naive: true})
+		},
+		"ttfb": func(ctx context.Context) (Report, error) {
+			return TTFB(ctx, o, FirstByteOptions{RTTs: []time.Duration{4 * time.Millisecond}})
+		},
+		"idle":   func(ctx context.Context) (Report, error) { return IdleCost(ctx, o, IdleOptions{Connections: 50}) },
+		"layers": func(ctx context.Context) (Report, error) { return LayerCost(ctx, o, LayerOptions{For: quick}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range r.Rows {
+				if len(row.Columns) < 2 {
+					t.Errorf("%s, %s: only %d columns", row.Name, row.Metric, len(row.Columns))
+				}
+				for _, c := range row.Columns {
+					if len(c.Samples) != 1 {
+						t.Errorf("%s, %s, %s: %d samples", row.Name, row.Metric, c.Subject, len(c.Samples))
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestHeadlineHasEveryFigure: the table looks its figures up by name.
+func TestHeadlineHasEveryFigure(t *testing.T) {
+	probe, err := Kernel(Config{})
+	netnstest.Require(t, err)
+	if err := probe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Headline(t.Context(), Options{Rounds: 1}, HeadlineOptions{For: quick, Connections: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Figures() {
+		if s, ok := f.Of(r); !ok || math.IsNaN(s.Median) {
+			t.Errorf("%s: %+v, %v", f.Name, s, ok)
+		}
+	}
+}
+
+func TestCancelledRunEnds(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	cancel(why)
+	_, err := interleave(ctx, Options{}, []*Subject{{Name: "a"}}, []measurement{{"m", func(*Subject) ([]value, error) {
+		t.Error("measured in spite of that")
+		return nil, nil
+	}}})
+	if !errors.Is(err, why) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Machine is what has to be the same for two results to be comparable at all.
+type Machine struct {
+	Processor string `json:"processor"`
+	CPUs      int    `json:"cpus"`
+	MemoryGiB int    `json:"memory_gib"`
+	Kernel    string `json:"kernel"`
+	Go        string `json:"go"`
+}
+
+// ThisMachine describes where the program runs.
+func ThisMachine() Machine {
+	m := Machine{Processor: processor(), CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		m.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		m.MemoryGiB = int((info.Totalram*uint64(info.Unit) + 1<<29) >> 30)
+	}
+	return m
+}
+
+// String implements fmt.Stringer.
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d CPUs, %d GiB, Linux %s, %s", m.Processor, m.CPUs, m.MemoryGiB, m.Kernel, m.Go)
+}
+
+func processor() string {
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// Load is how the machine's processors have spent their time since it started, in
+// ticks.
+type Load struct{ busy, stolen, all uint64 }
+
+// ReadLoad reads /proc/stat.
+func ReadLoad() Load {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return Load{}
+	}
+	return parseLoad(data)
+}
+
+// parseLoad takes the first line: user nice system idle iowait irq softirq steal.
+func parseLoad(data []byte) (l Load) {
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	fields := strings.Fields(string(line))
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return Load{}
+	}
+	for i, f := range fields[1:9] {
+		n, err := strconv.ParseUint(f, 10, 64)
+		if err != nil {
+			return Load{}
+		}
+		l.all += n
+		switch i {
+		case 3, 4:
+		case 7:
+			l.stolen += n
+		default:
+			l.busy += n
+		}
+	}
+	return l
+}
+
+// ownTicks is this process's processor time in the unit of Load (USER_HZ is 100
+// wherever Go runs).
+func ownTicks() uint64 { return uint64(processorTime().Milliseconds() / 10) }
+
+// Foreign is the share of the machine's processor time, since an earlier look, that
+// others used or that the host took away: what makes a measurement hard to believe.
+func Foreign(before, after Load, own uint64) float64 {
+	all := after.all - before.all
+	if all == 0 {
+		return 0
+	}
+	used := after.busy - before.busy
+	if used < own {
+		used = own
+	}
+	return float64(used-own+after.stolen-before.stolen) / float64(all)
+}
+
+// release gives memory back, so that what is left is in use.
+func release() {
+	runtime.GC()
+	debug.FreeOSMemory()
+}
+
+// residentBytes is the process's resident set.
+func residentBytes() int64 {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if value, ok := strings.CutPrefix(s.Text(), "VmRSS:"); ok {
+			kb, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}

@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Format is the version of Report's JSON form.
+const Format = 1
+
+// Report is what a run gave. Its JSON form is stable: fields are added, not changed.
+type Report struct {
+	Format  int     `json:"format"`
+	Kind    string  `json:"kind"` // the command: "throughput", "connect", ...
+	Machine Machine `json:"machine"`
+	Rounds  int     `json:"rounds"`
+	// Foreign is the share of the machine's processor time that others had
+	// meanwhile.
+	Foreign float64 `json:"foreign"`
+	Rows    []Row   `json:"rows"`
+}
+
+// Row is one metric of one measurement, for all subjects.
+type Row struct {
+	// Name says what was measured: "up, 1 flow, MTU 1500".
+	Name   string `json:"name"`
+	Metric string `json:"metric"`
+	Unit   string `json:"unit"`
+	// LowerIsBetter is about the metric.
+	LowerIsBetter bool     `json:"lower_is_better"`
+	Columns       []Column `json:"columns"`
+}
+
+// Column is a subject's samples, one for each round, in the order of the rounds. The
+// first column is what the others are compared with.
+type Column struct {
+	Subject string    `json:"subject"`
+	Samples []float64 `json:"samples"`
+}
+
+// Summary is the middle and the ends of some samples.
+type Summary struct{ Median, Min, Max float64 }
+
+// Summarise takes at least one sample.
+func Summarise(samples []float64) Summary {
+	s := slices.Sorted(slices.Values(samples))
+	m := s[len(s)/2]
+	if len(s)%2 == 0 {
+		m = (s[len(s)/2-1] + s[len(s)/2]) / 2
+	}
+	return Summary{Median: m, Min: s[0], Max: s[len(s)-1]}
+}
+
+// Summary of the column's samples.
+func (c Column) Summary() Summary { return Summarise(c.Samples) }
+
+// Ratios are a column's samples as multiples of another's in the same rounds.
+func (c Column) Ratios(base Column) []float64 {
+	out := make([]float64, 0, len(c.Samples))
+	for i, v := range c.Samples {
+		if i < len(base.Samples) && base.Samples[i] != 0 {
+			out = append(out, v/base.Samples[i])
+		}
+	}
+	return out
+}
+
+// Column returns a subject's column.
+func (r Row) Column(subject string) (Column, bool) {
+	for _, c := range r.Columns {
+		if c.Subject == subject {
+			return c, true
+		}
+	}
+	return Column{}, false
+}
+
+// Find returns a row.
+func (r Report) Find(name, metric string) (Row, bool) {
+	for _, row := range r.Rows {
+		if row.Name == name && row.Metric == metric {
+			return row, true
+		}
+	}
+	return Row{}, false
+}
+
+// Ratio is the median of a subject's ratios to another in a row; ok is false where
+// one of them was not measured.
+func (r Report) Ratio(name, metric, subject, base string) (s Summary, ok bool) {
+	row, _ := r.Find(name, metric)
+	c, there := row.Column(subject)
+	b, also := row.Column(base)
+	if !there || !also {
+		return Summary{}, false
+	}
+	ratios := c.Ratios(b)
+	if len(ratios) == 0 {
+		return Summary{}, false
+	}
+	return Summarise(ratios), true
+}
+
+// ErrReport is in the chain of an error about a file that is no Report.
+var ErrReport = errors.New("not a report of this command")
+
+// ReadReport reads the JSON form, at most 16 MiB of it.
+func ReadReport(r io.Reader) (Report, error) {
+	var rep Report
+	d := json.NewDecoder(io.LimitReader(r, 16<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&rep); err != nil {
+		return Report{}, fmt.Errorf("%w: %w", ErrReport, err)
+	}
+	if rep.Format != Format {
+		return Report{}, fmt.Errorf("%w: it has the format %d, this program knows %d", ErrReport, rep.Format, Format)
+	}
+	for _, row := range rep.Rows {
+		for _, c := range row.Columns {
+			if len(c.Samples) == 0 || len(row.Columns) == 0 {
+				return Report{}, fmt.Errorf("%w: the row %q has a column without samples", ErrReport, row.Name)
+			}
+		}
+	}
+	return rep, nil
+}

@@ -1,0 +1,249 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The names of rows, which the headline table looks up.
+func bulkName(up bool, flows, mtu int, rtt time.Duration) string {
+	way := "down"
+	if up {
+		way = "up"
+	}
+	name := fmt.Sprintf("%s, %d flows, MTU %d", way, flows, mtu)
+	if flows == 1 {
+		name = fmt.Sprintf("%s, 1 flow, MTU %d", way, mtu)
+	}
+	if rtt > 0 {
+		name += fmt.Sprintf(", RTT %v", rtt)
+	}
+	return name
+}
+
+func setupName(clients int, fastOpen bool) string {
+	name := fmt.Sprintf("%d clients", clients)
+	if clients == 1 {
+		name = "1 client"
+	}
+	if fastOpen {
+		name += ", Fast Open"
+	}
+	return name
+}
+
+func firstByteName(rtt time.Duration, fastOpen bool) string {
+	if fastOpen {
+		return fmt.Sprintf("RTT %v, Fast Open", rtt)
+	}
+	return fmt.Sprintf("RTT %v", rtt)
+}
+
+// The metrics.
+const (
+	metricRate    = "throughput"
+	metricCPU     = "processor time"
+	metricSetups  = "connections"
+	metricP50     = "p50"
+	metricP99     = "p99"
+	metricP999    = "p99.9"
+	metricFirst   = "first byte"
+	metricHeap    = "heap"
+	metricRSS     = "resident"
+	metricThreads = "goroutines"
+)
+
+func (b Bulk) values() []value {
+	return []value{
+		{metric: metricRate, unit: "Gbit/s", x: b.BitsPerSecond / 1e9},
+		{metric: metricCPU, unit: "s/GB", lowerIsBetter: true, x: b.CPUSecondsPerGB},
+	}
+}
+
+func (s Setups) values() []value {
+	us := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+	return []value{
+		{metric: metricSetups, unit: "1/s", x: s.PerSecond},
+		{metric: metricP50, unit: "µs", lowerIsBetter: true, x: us(s.P50)},
+		{metric: metricP99, unit: "µs", lowerIsBetter: true, x: us(s.P99)},
+		{metric: metricP999, unit: "µs", lowerIsBetter: true, x: us(s.P999)},
+	}
+}
+
+// opened opens subjects, all or none, and gives them to f.
+func opened(cfg Config, open []func(Config) (*Subject, error), f func([]*Subject) ([]Row, error)) (rows []Row, err error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	var all []*Subject
+	defer func() {
+		for _, s := range all {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, o := range open {
+		s, err := o(cfg)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return f(all)
+}
+
+func columns(naive bool) []func(Config) (*Subject, error) {
+	all := []func(Config) (*Subject, error){Kernel, Stack}
+	if naive {
+		all = append(all, Naive)
+	}
+	return all
+}
+
+// ThroughputOptions is what Throughput measures.
+type ThroughputOptions struct {
+	MTUs, Flows []int
+	RTT         time.Duration
+	For         time.Duration
+	Naive       bool
+}
+
+// Throughput measures bulk in both directions.
+func Throughput(ctx context.Context, o Options, t ThroughputOptions) (Report, error) {
+	return report("throughput", o, func() ([]Row, error) { return throughput(ctx, o, t) })
+}
+
+func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row, err error) {
+	for _, mtu := range t.MTUs {
+		rows, err := opened(Config{MTU: mtu, RTT: t.RTT}, columns(t.Naive && t.RTT == 0), func(subjects []*Subject) ([]Row, error) {
+			return interleave(ctx, o, subjects, bulkOf(mtu, t))
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
+}
+
+func bulkOf(mtu int, t ThroughputOptions) (ms []measurement) {
+	for _, flows := range t.Flows {
+		for _, up := range []bool{true, false} {
+			ms = append(ms, measurement{bulkName(up, flows, mtu, t.RTT), func(s *Subject) ([]value, error) {
+				b, err := s.Throughput(Flow{Up: up, Flows: flows, For: t.For})
+				return b.values(), err
+			}})
+		}
+	}
+	return ms
+}
+
+// ConnectOptions is what Connect measures.
+type ConnectOptions struct {
+	Clients []int
+	For     time.Duration
+	Naive   bool
+}
+
+// Connect measures how fast connections are made, and how long one takes.
+func Connect(ctx context.Context, o Options, c ConnectOptions) (Report, error) {
+	return report("connect", o, func() ([]Row, error) { return connect(ctx, o, c) })
+}
+
+func connect(ctx context.Context, o Options, c ConnectOptions) ([]Row, error) {
+	var ms []measurement
+	for _, clients := range c.Clients {
+		for _, fastOpen := range []bool{false, true} {
+			ms = append(ms, measurement{setupName(clients, fastOpen), func(s *Subject) ([]value, error) {
+				got, err := s.Connect(clients, fastOpen, c.For)
+				return got.values(), err
+			}})
+		}
+	}
+	return opened(Config{}, columns(c.Naive), func(subjects []*Subject) ([]Row, error) { return interleave(ctx, o, subjects, ms) })
+}
+
+// FirstByteOptions is what TTFB measures.
+type FirstByteOptions struct{ RTTs []time.Duration }
+
+// TTFB measures the time to the first byte of an answer, in round trips.
+func TTFB(ctx context.Context, o Options, f FirstByteOptions) (Report, error) {
+	return report("ttfb", o, func() ([]Row, error) { return firstByte(ctx, o, f) })
+}
+
+func firstByte(ctx context.Context, o Options, f FirstByteOptions) (all []Row, err error) {
+	for _, rtt := range f.RTTs {
+		var ms []measurement
+		for _, fastOpen := range []bool{false, true} {
+			ms = append(ms, measurement{firstByteName(rtt, fastOpen), func(s *Subject) ([]value, error) {
+				took, err := s.FirstByte(fastOpen)
+				return []value{{metric: metricFirst, unit: "RTT", lowerIsBetter: true, x: float64(took) / float64(rtt)}}, err
+			}})
+		}
+		rows, err := opened(Config{RTT: rtt}, columns(false), func(subjects []*Subject) ([]Row, error) { return interleave(ctx, o, subjects, ms) })
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
+}
+
+// IdleOptions is what IdleCost measures.
+type IdleOptions struct{ Connections int }
+
+// IdleCost measures what idle connections cost this process, the server's half being
+// the kernel's: through the Go API, and through WSK with a receive pending on each.
+func IdleCost(ctx context.Context, o Options, i IdleOptions) (Report, error) {
+	o.Rounds = max(o.Rounds, 1)
+	return report("idle", o, func() ([]Row, error) { return idle(ctx, o, i) })
+}
+
+func idle(ctx context.Context, o Options, i IdleOptions) ([]Row, error) {
+	return interleave(ctx, o, []*Subject{{Name: "wskstack"}, {Name: "wsk, a receive pending"}}, []measurement{{
+		fmt.Sprintf("%d connections", i.Connections),
+		func(which *Subject) ([]value, error) {
+			open := Stack
+			if which.Name != "wskstack" {
+				open = requests
+			}
+			s, err := open(Config{})
+			if err != nil {
+				return nil, err
+			}
+			got, err := s.Idle(i.Connections)
+			return []value{
+				{metric: metricHeap, unit: "bytes each", lowerIsBetter: true, x: got.HeapPerConn},
+				{metric: metricRSS, unit: "bytes each", lowerIsBetter: true, x: got.RSSPerConn},
+				{metric: metricThreads, unit: "each", lowerIsBetter: true, x: got.GoroutinesEach},
+			}, errors.Join(err, s.Close())
+		},
+	}})
+}
+
+// LayerOptions is what LayerCost measures.
+type LayerOptions struct{ For time.Duration }
+
+// LayerCost measures what each layer on top of netstack costs.
+func LayerCost(ctx context.Context, o Options, l LayerOptions) (Report, error) {
+	return report("layers", o, func() ([]Row, error) { return layers(ctx, o, l) })
+}
+
+func layers(ctx context.Context, o Options, l LayerOptions) (rows []Row, err error) {
+	subjects, err := Layers(Config{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, s := range subjects {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	ms := bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For})
+	ms = append(ms, measurement{setupName(1, false), func(s *Subject) ([]value, error) {
+		got, err := s.Connect(1, false, l.For)
+		return got.values(), err
+	}})
+	return interleave(ctx, o, subjects, ms)
+}
