@@ -49,7 +49,7 @@ func run(t *testing.T, args ...string) result {
 }
 
 func TestHelpHasExamplesFirst(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"demo", "--help"}, {"connect", "-h"}, {"listen", "-h"}, {"help", "version"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"demo", "--help"}, {"connect", "-h"}, {"listen", "-h"}, {"bench", "connect", "-h"}, {"help", "version"}} {
 		r := run(t, args...)
 		if r.code != exitOK || r.err != "" {
 			t.Errorf("%q: exit code %d, %q", args, r.code, r.err)

@@ -1,0 +1,131 @@
+package benchtext
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/wskstack/wskstack/test/bench"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// of makes a report with one row whose second column is ratio times the first.
+func of(lowerIsBetter bool, ratios ...float64) bench.Report {
+	base, mine := make([]float64, len(ratios)), make([]float64, len(ratios))
+	for i, r := range ratios {
+		base[i] = 10 + float64(i)
+		mine[i] = base[i] * r
+	}
+	return bench.Report{
+		Format: bench.Format, Kind: "throughput", Rounds: len(ratios), Machine: bench.Machine{Processor: "a", CPUs: 2},
+		Rows: []bench.Row{{
+			Name: "up <&>", Metric: "throughput", Unit: "Gbit/s", LowerIsBetter: lowerIsBetter,
+			Columns: []bench.Column{{Subject: "kernel", Samples: base}, {Subject: "wskstack", Samples: mine}},
+		}},
+	}
+}
+
+func TestReportText(t *testing.T) {
+	var out bytes.Buffer
+	if err := Report(&out, of(false, 0.5, 0.5, 0.25, 0.5, 0.5)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"up <&>", "throughput, Gbit/s", "12.0 [10.0-14.0]", "0.500 [0.250-0.500]", "others had 0 %"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestBelief(t *testing.T) {
+	r := of(false, 1, 1, 1, 1, 1)
+	r.Foreign = 0.26
+	if !strings.Contains(Belief(r), "TOO BUSY") {
+		t.Error(Belief(r))
+	}
+	if r = of(false, 1); !strings.Contains(Belief(r), "few") {
+		t.Error(Belief(r))
+	}
+}
+
+func TestCompare(t *testing.T) {
+	good := of(false, 0.5, 0.51, 0.49, 0.5, 0.52)
+	other := good
+	other.Machine.CPUs = 64
+	kind := good
+	kind.Kind = "idle"
+	strange := good
+	strange.Rows = []bench.Row{{Name: "?", Columns: good.Rows[0].Columns}}
+	for name, c := range map[string]struct {
+		was, is bench.Report
+		margin  float64
+		any     bool
+		err     error
+		say     string
+	}{
+		"the same":                {was: good, is: good, say: "no difference"},
+		"better":                  {was: good, is: of(false, 0.9, 0.91, 0.92, 0.9, 0.93), say: "better"},
+		"worse, no margin":        {was: good, is: of(false, 0.1, 0.11, 0.12, 0.1, 0.1), say: "worse"},
+		"worse, within":           {was: good, is: of(false, 0.4, 0.41, 0.42, 0.4, 0.4), margin: 0.5, say: "worse"},
+		"worse than the margin":   {was: good, is: of(false, 0.1, 0.11, 0.12, 0.1, 0.1), margin: 0.5, err: ErrWorse, say: "WORSE"},
+		"a time that is longer":   {was: of(true, 1, 1, 1, 1, 1), is: of(true, 2.1, 2.1, 2.1, 2.1, 2.1), margin: 0.5, err: ErrWorse, say: "WORSE"},
+		"a time that is shorter":  {was: of(true, 1, 1, 1, 1, 1), is: of(true, 0.5, 0.5, 0.4, 0.5, 0.5), margin: 0.5, say: "better"},
+		"another machine":         {was: other, is: good, err: ErrOtherMachine},
+		"another machine, wanted": {was: other, is: good, any: true, say: "no difference"},
+		"another command":         {was: kind, is: good, err: bench.ErrReport},
+		"nothing in common":       {was: strange, is: good, err: bench.ErrReport},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			err := Compare(&out, c.was, c.is, c.margin, c.any)
+			if !errors.Is(err, c.err) || !strings.Contains(out.String(), c.say) {
+				t.Errorf("%v, want %v; %q in:\n%s", err, c.err, c.say, out.String())
+			}
+		})
+	}
+}
+
+func TestPlotIsSVG(t *testing.T) {
+	var out bytes.Buffer
+	if err := Plot(&out, of(false, 0.5, 1.5)); err != nil {
+		t.Fatal(err)
+	}
+	d := xml.NewDecoder(bytes.NewReader(out.Bytes()))
+	rects := 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in:\n%s", err, out.String())
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "rect" {
+			rects++
+		}
+	}
+	if rects != 2 { // the ground and one bar
+		t.Errorf("%d rectangles", rects)
+	}
+	if err := Plot(&out, bench.Report{}); !errors.Is(err, bench.ErrReport) {
+		t.Errorf("of nothing: %v", err)
+	}
+}
+
+func TestHeadlineText(t *testing.T) {
+	r := of(false, 0.5, 0.6, 0.4)
+	r.Rows[0].Name = "throughput: up, 1 flow, MTU 1500"
+	var out bytes.Buffer
+	if err := Headline(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	if want := "| bulk up against the kernel's veth | ≥ 0.25 | ≥ 0.4 | 0.500 [0.400-0.600] |"; !strings.Contains(out.String(), want) {
+		t.Errorf("no %q in:\n%s", want, out.String())
+	}
+}

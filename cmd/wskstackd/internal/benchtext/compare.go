@@ -1,0 +1,99 @@
+package benchtext
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"golang.org/x/perf/benchmath"
+
+	"github.com/wskstack/wskstack/test/bench"
+)
+
+// The ways in which a comparison ends that are not "as good".
+var (
+	// ErrOtherMachine: the two reports are of different machines.
+	ErrOtherMachine = errors.New("the reports are of different machines, and only ratios on one machine mean anything")
+	// ErrWorse: a ratio is worse than the stored one by more than the margin.
+	ErrWorse = errors.New("slower than the stored report allows")
+)
+
+// Compare prints how the ratios of two reports differ. margin is the share by which a
+// median may be worse; 0: only what is statistically sure is called a difference, and
+// nothing fails. Unless anyMachine is set, reports of two machines are refused.
+//
+// What is compared is each subject's ratio to the first column, in the same round:
+// times of two runs say more about the machine's mood than about the program.
+func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool) error {
+	if was.Kind != is.Kind {
+		return fmt.Errorf("%w: one is of 'bench %s', the other of 'bench %s'", bench.ErrReport, was.Kind, is.Kind)
+	}
+	if was.Machine != is.Machine && !anyMachine {
+		return fmt.Errorf("%w: %v; now %v", ErrOtherMachine, was.Machine, is.Machine)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ratio of\twas\tis\tchange\t")
+	worse, compared := 0, 0
+	for _, row := range is.Rows {
+		old, ok := was.Find(row.Name, row.Metric)
+		if !ok {
+			continue
+		}
+		for _, c := range row.Columns[1:] {
+			before, ok := old.Column(c.Subject)
+			if !ok {
+				continue
+			}
+			d := difference(before.Ratios(old.Columns[0]), c.Ratios(row.Columns[0]), row.LowerIsBetter, margin)
+			compared++
+			if d.failed {
+				worse++
+			}
+			fmt.Fprintf(t, "%s, %s: %s\t%s\t%s\t%s\t%s\n", row.Name, row.Metric, c.Subject, number(d.was), number(d.is), d.change, d.verdict)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case compared == 0:
+		return fmt.Errorf("%w: the two have no row in common", bench.ErrReport)
+	case worse > 0:
+		return fmt.Errorf("%d of %d ratios: %w (%.0f %%)", worse, compared, ErrWorse, 100*margin)
+	}
+	return nil
+}
+
+type diff struct {
+	was, is         float64
+	change, verdict string
+	failed          bool
+}
+
+// difference compares two samples of a ratio without assuming how they are spread.
+func difference(was, is []float64, lowerIsBetter bool, margin float64) diff {
+	if len(was) == 0 || len(is) == 0 {
+		return diff{change: "-", verdict: "nothing to compare"}
+	}
+	th := &benchmath.DefaultThresholds
+	a, b := benchmath.NewSample(was, th), benchmath.NewSample(is, th)
+	c := benchmath.AssumeNothing.Compare(a, b)
+	d := diff{was: bench.Summarise(was).Median, is: bench.Summarise(is).Median}
+	gain := d.is/d.was - 1
+	if lowerIsBetter {
+		gain = d.was/d.is - 1
+	}
+	d.change = fmt.Sprintf("%+.1f %%", 100*(d.is/d.was-1))
+	switch {
+	case margin > 0 && gain < -margin:
+		d.verdict, d.failed = fmt.Sprintf("WORSE than the margin of %.0f %%", 100*margin), true
+	case c.P > c.Alpha:
+		d.verdict = fmt.Sprintf("no difference (p=%.2f n=%d+%d)", c.P, len(was), len(is))
+	case gain > 0:
+		d.verdict = fmt.Sprintf("better (p=%.3f)", c.P)
+	default:
+		d.verdict = fmt.Sprintf("worse (p=%.3f)", c.P)
+	}
+	return d
+}
