@@ -76,6 +76,7 @@ type storm struct {
 	npi       wsk.ProviderNPI
 	ledger    wsktest.Ledger
 	sockets   atomic.Int64
+	ports     atomic.Uint32
 	succeeded []atomic.Int64 // by verb
 	dice      atomic.Uint64  // of callbacks and routines
 	seed      uint64

@@ -326,12 +326,14 @@ func randomEvents(v *victim, rng *rand.Rand) uint32 {
 	return events[rng.IntN(len(events))]
 }
 
-// here returns where a socket is to be bound.
+// here returns where a socket is to be bound: one that may listen has a port of its own.
 func (v *victim) here() *wsk.SockAddr {
-	if v.is&onAccept != 0 {
-		return &server4
+	if v.is&onAccept == 0 {
+		return &wildcard
 	}
-	return &wildcard
+	local := server4
+	local.Port = uint16(v.storm.ports.Add(1))
+	return &local
 }
 
 // stressVerbs is never written to.
