@@ -72,6 +72,7 @@ func TestErrnoTable(t *testing.T) {
 		{syscall.EAGAIN, "binding", ntstatus.TooManyAddresses},
 		{syscall.EAGAIN, "connecting", ntstatus.TooManyAddresses},
 		{syscall.ECONNRESET, "connecting", ntstatus.ConnectionRefused},
+		{syscall.ENOPROTOOPT, "connecting", ntstatus.ProtocolUnreachable},
 		{syscall.EINVAL, "setting", ntstatus.InvalidParameter},
 		{syscall.ENODEV, "binding", ntstatus.InvalidParameter},
 		{syscall.ENODEV, "connecting", ntstatus.InvalidParameter},

@@ -32,6 +32,7 @@ var errnoTable = [...]errnoRow{
 	{syscall.EAGAIN, binding, ntstatus.TooManyAddresses}, // no port is free
 	{syscall.EAGAIN, connecting, ntstatus.TooManyAddresses},
 	{syscall.ECONNRESET, connecting, ntstatus.ConnectionRefused},
+	{syscall.ENOPROTOOPT, connecting, ntstatus.ProtocolUnreachable}, // an ICMP error says so
 	{syscall.EINVAL, setting, ntstatus.InvalidParameter},
 	{syscall.ENODEV, binding, ntstatus.InvalidParameter},
 	{syscall.ENODEV, connecting, ntstatus.InvalidParameter},

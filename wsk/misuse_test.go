@@ -32,10 +32,9 @@ var notFromCalls = map[ntstatus.Status]string{
 	ntstatus.InvalidConnection:      "wrong states are STATUS_INVALID_DEVICE_STATE",
 	ntstatus.InvalidAddress:         "bad addresses are STATUS_INVALID_ADDRESS_COMPONENT",
 	ntstatus.DataNotAccepted:        "an answer of callbacks",
-	ntstatus.ProtocolUnreachable:    "netstack does not tell a protocol from a host that is unreachable",
 	ntstatus.PortUnreachable:        "errors about datagrams that were sent come when their requests are over",
 	ntstatus.RequestAborted:         "an abort gives STATUS_CANCELLED or STATUS_CONNECTION_ABORTED",
-	ntstatus.HopLimitExceeded:       "netstack gives STATUS_HOST_UNREACHABLE",
+	ntstatus.HopLimitExceeded:       "netstack does not tell its sockets of it",
 }
 
 // TestEveryStatusIsProvoked has each status that a function's comment names in the

@@ -370,6 +370,7 @@ var connectErrors = map[syscall.Errno]ntstatus.Status{
 	syscall.ENETUNREACH: ntstatus.NetworkUnreachable, syscall.EHOSTUNREACH: ntstatus.HostUnreachable,
 	syscall.EACCES: ntstatus.AccessDenied, syscall.EADDRINUSE: ntstatus.AddressAlreadyExists,
 	syscall.EAGAIN: ntstatus.TooManyAddresses, syscall.ENOBUFS: ntstatus.InsufficientResources,
+	syscall.ENOPROTOOPT: ntstatus.ProtocolUnreachable,
 }
 
 func connectProvocations(add adder, flag uint32) {
