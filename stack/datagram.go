@@ -13,7 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// Datagram is a UDP socket, or one for ICMP echo, whose calls never block. All methods
+// Datagram is a UDP or raw socket, or one for ICMP echo, whose calls never block. All methods
 // may be called from any goroutine. Errors are syscall.Errno, EAGAIN for not now;
 // net.ErrClosed after Close, and once the stack is closed.
 type Datagram struct {
@@ -22,6 +22,7 @@ type Datagram struct {
 	queue waiter.Queue
 	entry waiter.Entry
 	v6    bool
+	raw   bool
 	wake  atomic.Pointer[func()]
 
 	closed atomic.Bool // by Close
@@ -60,13 +61,21 @@ func (s *Stack) NewDatagram(network string) (*Datagram, error) {
 	if err != nil {
 		return nil, toErrno(err)
 	}
-	d.ep = ep
-	if err := s.addDatagram(d); err != nil {
-		ep.Close()
+	if err := d.begin(ep, kind.only6); err != nil {
 		return nil, err
 	}
+	return d, nil
+}
+
+// begin takes the endpoint over, also if it fails.
+func (d *Datagram) begin(ep tcpip.Endpoint, only6 bool) error {
+	d.ep = ep
+	if err := d.stack.addDatagram(d); err != nil {
+		ep.Close()
+		return err
+	}
 	options := ep.SocketOptions()
-	options.SetV6Only(kind.only6)
+	options.SetV6Only(only6)
 	options.SetReceivePacketInfo(true) // IPv4 comes to IPv6 sockets as well
 	options.SetReceiveTTL(true)
 	if d.v6 {
@@ -75,7 +84,7 @@ func (s *Stack) NewDatagram(network string) (*Datagram, error) {
 	}
 	d.entry.Init(d, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventErr|waiter.EventHUp)
 	d.queue.EventRegister(&d.entry)
-	return d, nil
+	return nil
 }
 
 // gone reports whether nothing works any more.
@@ -179,6 +188,9 @@ func (d *Datagram) Receive(dst [][]byte) (Received, error) {
 		Bytes: got.Count, Total: got.Total,
 		From:     netip.AddrPortFrom(fromTCPIP(got.RemoteAddr.Addr, netip.Addr{}), got.RemoteAddr.Port),
 		HopLimit: max(c.TTL, c.HopLimit),
+	}
+	if d.raw {
+		r.From = netip.AddrPortFrom(r.From.Addr(), 0)
 	}
 	if c.HasIPv6PacketInfo {
 		r.To = fromTCPIP(c.IPv6PacketInfo.Addr, netip.Addr{})

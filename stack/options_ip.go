@@ -1,9 +1,8 @@
 package stack
 
 import (
-	"time"
-
 	"syscall"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 )

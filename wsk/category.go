@@ -32,7 +32,9 @@ func connectionCategory() *category {
 // findCategory returns the category of a request for a socket, or why there is
 // none: STATUS_INVALID_PARAMETER for flags that name no single category and for a
 // type or protocol that the category does not have, STATUS_NOT_SUPPORTED for
-// another family and for raw datagram sockets.
+// another family, and for raw datagram sockets of another protocol than the family's
+// ICMP: netstack hands raw endpoints only what a protocol of its own is there for, and
+// the others of these have sockets of their own.
 func findCategory(family, socketType uint16, protocol, flags uint32) (*category, ntstatus.Status) {
 	var c *category
 	for i := range categoryTable {
@@ -50,8 +52,15 @@ func findCategory(family, socketType uint16, protocol, flags uint32) (*category,
 	if !ok || want != anyProtocol && want != protocol {
 		return nil, ntstatus.InvalidParameter
 	}
-	if flags == FlagDatagramSocket && socketType == SOCK_RAW {
+	if flags == FlagDatagramSocket && socketType == SOCK_RAW && protocol != icmpOf(family) {
 		return nil, ntstatus.NotSupported
 	}
 	return c, ntstatus.Success
+}
+
+func icmpOf(family uint16) uint32 {
+	if family == AF_INET6 {
+		return IPPROTO_ICMPV6
+	}
+	return IPPROTO_ICMP
 }

@@ -15,10 +15,13 @@ import "github.com/wskstack/wskstack/wsk/ntstatus"
 // after the callback has returned.
 type EventTable interface{ eventTable() }
 
-// ClientListenDispatch is WSK_CLIENT_LISTEN_DISPATCH without the two callbacks of
-// conditional accept, which this provider does not have.
+// ClientListenDispatch is WSK_CLIENT_LISTEN_DISPATCH. InspectEvent and AbortEvent are
+// on exactly if SO_CONDITIONAL_ACCEPT was set before Bind, for good; AbortEvent may
+// be nil.
 type ClientListenDispatch struct {
-	AcceptEvent AcceptEvent
+	AcceptEvent  AcceptEvent
+	InspectEvent InspectEvent
+	AbortEvent   AbortEvent
 }
 
 // ClientConnectionDispatch is WSK_CLIENT_CONNECTION_DISPATCH. A callback that is not
@@ -49,6 +52,24 @@ func (*ClientStreamDispatch) eventTable()     {}
 // callback returns.
 type AcceptEvent func(socketContext any, flags uint32, localAddress, remoteAddress *SockAddr,
 	acceptSocket *ConnectionSocket, acceptContext *any, acceptDispatch **ClientConnectionDispatch) ntstatus.Status
+
+// InspectEvent asks about a connection request before its handshake
+// (WskInspectEvent): the peer's SYN is held and not answered until the client decides.
+// It answers InspectAccept: the handshake goes on, and the connection comes with Accept
+// or AcceptEvent, or, if it dies before, AbortEvent does; InspectReject (every other
+// action means the same): the peer is refused with a reset, and nothing follows; or
+// InspectPend: it decides later, with InspectComplete and a copy of *inspectID. A
+// request waits for 75 seconds; at most 128 do at a time, and what comes beyond is
+// dropped, for the peer to repeat. The pointers are valid until the callback returns. A
+// nil inspectID says that the socket is dead and to be closed; this comes if AcceptEvent
+// is not enabled to tell it.
+type InspectEvent func(socketContext any, localAddress, remoteAddress *SockAddr, inspectID *InspectID) InspectAction
+
+// AbortEvent tells that a request that InspectEvent was called for, and that was not
+// rejected, is gone before its connection was accepted (WskAbortEvent): the peer took it
+// back, or its time was up. What it returns does not matter; STATUS_SUCCESS is the
+// custom.
+type AbortEvent func(socketContext any, inspectID *InspectID) ntstatus.Status
 
 // DataIndication is a list of received data, in order (WSK_DATA_INDICATION).
 type DataIndication struct {

@@ -169,3 +169,18 @@ func (s *ConnectionSocket) Release(dataIndication *DataIndication) ntstatus.Stat
 func (s *ConnectionSocket) ConnectEx(remoteAddress *SockAddr, buffer *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return s.f().connectEx(remoteAddress, buffer, flags, i)
 }
+
+// SendEx is Send with control information, of which TCP takes none (WskSendEx): it
+// answers STATUS_NOT_SUPPORTED if there is any, else what Send answers.
+func (s *ConnectionSocket) SendEx(buffer *Buf, flags uint32, controlInfo []byte, i *irp.IRP) ntstatus.Status {
+	return s.f().sendEx(buffer, flags, controlInfo, i)
+}
+
+// ReceiveEx is Receive with control information, of which TCP has none
+// (WskReceiveEx): *controlInfoLength, which may be nil, becomes 0 before the call
+// returns, and controlInfo is not used. controlFlags is reserved and must be nil, else
+// it answers STATUS_INVALID_PARAMETER.
+func (s *ConnectionSocket) ReceiveEx(buffer *Buf, flags uint32, controlInfoLength *uint32, controlInfo []byte,
+	controlFlags *uint32, i *irp.IRP) ntstatus.Status {
+	return s.f().receiveEx(buffer, flags, controlInfoLength, controlFlags, i)
+}

@@ -51,11 +51,15 @@ const (
 
 // Options at level SOL_SOCKET.
 const (
+	SO_ACCEPTCONN         uint32 = 0x0002 // read only
+	SO_REUSEADDR          uint32 = 0x0004 // unlike that of other systems: see SO_EXCLUSIVEADDRUSE
+	SO_EXCLUSIVEADDRUSE   uint32 = 0xFFFFFFFB
 	SO_KEEPALIVE          uint32 = 0x0008
 	SO_BROADCAST          uint32 = 0x0020
 	SO_SNDBUF             uint32 = 0x1001
 	SO_RCVBUF             uint32 = 0x1002
 	SO_TYPE               uint32 = 0x1008
+	SO_MAX_MSG_SIZE       uint32 = 0x2003 // read only; bytes
 	SO_CONDITIONAL_ACCEPT uint32 = 0x3002
 	SO_WSK_SECURITY       uint32 = 0x4001
 	SO_WSK_EVENT_CALLBACK uint32 = 0x4002
@@ -74,9 +78,11 @@ const (
 // Options at level IPPROTO_TCP.
 const (
 	TCP_NODELAY   uint32 = 1
-	TCP_KEEPALIVE uint32 = 3 // seconds; the same option as TCP_KEEPIDLE
-	TCP_KEEPIDLE  uint32 = 3 // seconds
-	TCP_MAXSEG    uint32 = 4 // bytes
+	TCP_KEEPALIVE uint32 = 3  // seconds; the same option as TCP_KEEPIDLE
+	TCP_KEEPIDLE  uint32 = 3  // seconds
+	TCP_MAXSEG    uint32 = 4  // bytes
+	TCP_MAXRT     uint32 = 5  // seconds that a connect, or data, may go unanswered
+	TCP_MAXRTMS   uint32 = 14 // the same in milliseconds
 	TCP_FASTOPEN  uint32 = 15
 	TCP_KEEPCNT   uint32 = 16
 	TCP_KEEPINTVL uint32 = 17 // seconds
@@ -84,16 +90,27 @@ const (
 
 // Options and control messages at level IPPROTO_IP.
 const (
-	IP_TTL      uint32 = 4 // a control message only
-	IP_PKTINFO  uint32 = 19
-	IP_HOPLIMIT uint32 = 21
+	IP_TOS             uint32 = 3 // an option only
+	IP_TTL             uint32 = 4
+	IP_MULTICAST_TTL   uint32 = 10
+	IP_MULTICAST_LOOP  uint32 = 11
+	IP_ADD_MEMBERSHIP  uint32 = 12 // an IP_MREQ: the group, then an address of the interface or 0
+	IP_DROP_MEMBERSHIP uint32 = 13
+	IP_PKTINFO         uint32 = 19
+	IP_HOPLIMIT        uint32 = 21
 )
 
 // Options and control messages at level IPPROTO_IPV6.
 const (
-	IPV6_PKTINFO  uint32 = 19
-	IPV6_HOPLIMIT uint32 = 21
-	IPV6_V6ONLY   uint32 = 27
+	IPV6_UNICAST_HOPS    uint32 = 4
+	IPV6_MULTICAST_HOPS  uint32 = 10
+	IPV6_MULTICAST_LOOP  uint32 = 11
+	IPV6_ADD_MEMBERSHIP  uint32 = 12 // an IPV6_MREQ: the group, then the interface's index or 0
+	IPV6_DROP_MEMBERSHIP uint32 = 13
+	IPV6_PKTINFO         uint32 = 19
+	IPV6_HOPLIMIT        uint32 = 21
+	IPV6_V6ONLY          uint32 = 27
+	IPV6_TCLASS          uint32 = 39
 )
 
 // ControlType says what ControlSocket is to do (WSK_CONTROL_SOCKET_TYPE).
@@ -111,9 +128,18 @@ const (
 	SIO_WSK_REGISTER_EXTENSION       uint32 = 0xCF000002 // always refused
 	SIO_WSK_QUERY_IDEAL_SEND_BACKLOG uint32 = 0x4F000003
 	SIO_WSK_QUERY_RECEIVE_BACKLOG    uint32 = 0x4F000004
-	SIO_WSK_QUERY_INSPECT_ID         uint32 = 0x4F000005 // always refused
+	SIO_WSK_QUERY_INSPECT_ID         uint32 = 0x4F000005
 	SIO_WSK_SET_REMOTE_ADDRESS       uint32 = 0x8F000001
 	SIO_WSK_SET_SENDTO_ADDRESS       uint32 = 0x8F000006
+	SIO_WSK_SET_TCP_SILENT_MODE      uint32 = 0x2F000007
+	SIO_KEEPALIVE_VALS               uint32 = 0x98000004
+	SIO_ADDRESS_LIST_QUERY           uint32 = 0x48000016
+
+	// Those that follow are always refused, with statuses of their own.
+
+	SIO_LOOPBACK_FAST_PATH                    uint32 = 0x98000010
+	SIO_QUERY_WFP_CONNECTION_REDIRECT_RECORDS uint32 = 0x980000DC
+	SIO_QUERY_WFP_CONNECTION_REDIRECT_CONTEXT uint32 = 0x980000DD
 )
 
 // Codes of ControlClient.

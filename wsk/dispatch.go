@@ -228,6 +228,7 @@ func (f *flow) createConnected(o *op, local, remote SockAddr) ntstatus.Status {
 func (f *flow) disown() {
 	f.mu.Lock()
 	f.happen(hapStillborn)
+	f.unclaim()
 	t, d := f.transport, f.datagram
 	f.transport, f.datagram = nil, nil
 	f.mu.Unlock()

@@ -63,6 +63,13 @@ const (
 	allEvents        = EventAccept | EventReceiveFrom | connectionEvents
 )
 
+// The two callbacks of conditional accept have no mask; these are for running and
+// dead, and for an Observer.
+const (
+	eventInspect uint32 = 0x1
+	eventAbort   uint32 = 0x2
+)
+
 // events is a socket's event callbacks; flow.mu guards it.
 type events struct {
 	tables   clientTables
@@ -128,7 +135,7 @@ func (f *flow) ownEvents() uint32 {
 	switch {
 	case f.category.flag == FlagDatagramSocket:
 		return EventReceiveFrom
-	case f.state == Listening:
+	case f.state.listens():
 		return EventAccept
 	}
 	return connectionEvents
@@ -137,7 +144,7 @@ func (f *flow) ownEvents() uint32 {
 // enableEvents checks and enables. Precondition: f.mu is held.
 func (f *flow) enableEvents(mask uint32) ntstatus.Status {
 	own, template := mask&f.ownEvents(), uint32(0)
-	if f.state == Listening {
+	if f.state.listens() {
 		template = mask & connectionEvents
 	}
 	if f.offer != nil { // the client gives the table and the context in these days
@@ -156,7 +163,9 @@ func (f *flow) enableEvents(mask uint32) ntstatus.Status {
 
 // armed reports whether the socket is to look when its transport wakes it though
 // no request is pended. Precondition: f.mu is held.
-func (f *flow) armed() bool { return f.events.enabled != 0 && f.state < Closing }
+func (f *flow) armed() bool {
+	return (f.events.enabled != 0 || f.state == Conditional) && f.state < Closing
+}
 
 // nextEvent returns the call of the next callback that is due, nil if none is, and
 // says that it is running. Precondition: f.mu is held.
@@ -167,7 +176,10 @@ func (f *flow) nextEvent() func() {
 }
 
 func (f *flow) dueEvent() (event uint32, call func()) {
-	if f.state == Listening && f.events.enabled&EventAccept != 0 {
+	if event, call = f.dueInspect(); call != nil {
+		return event, call
+	}
+	if f.state.listens() && f.events.enabled&EventAccept != 0 {
 		if call = f.dueAccept(); call != nil {
 			return EventAccept, call
 		}
@@ -201,6 +213,12 @@ func (f *flow) dueDead() (uint32, func()) {
 		return event, func() {
 			e := f.calling(event, t.datagram, nil, true)
 			e.answered(t.datagram.ReceiveFromEvent(context, 0, nil), 0, 0)
+		}
+	case eventInspect:
+		return event, func() {
+			e := f.calling(event, t.listen, nil, true)
+			t.listen.InspectEvent(context, nil, nil, nil)
+			e.answered(ntstatus.Success, 0, 0)
 		}
 	case EventAccept:
 		return event, func() {

@@ -25,6 +25,7 @@ const (
 
 const (
 	FnBindListen, FnListen, FnAccept, FnInspectComplete     = fnBindListen, fnListen, fnAccept, fnInspectComplete
+	FnBindConditional, FnSilence                            = fnBindConditional, fnSilence
 	FnSendTo, FnReceiveFrom                                 = fnSendTo, fnReceiveFrom
 	FnFixAddress, FnEventsDatagram                          = fnFixAddress, fnEventsDatagram
 	FnEvents, FnQueryBacklog                                = fnEvents, fnQueryBacklog

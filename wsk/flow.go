@@ -64,7 +64,11 @@ type flow struct {
 	dg     datagrams
 	events events
 	offer  *offer // of a socket that an AcceptEvent callback is looking at
-	fault  Fault  // of the call that is going on
+
+	inspected RequestID // the request that an accepted socket came from; 0: none
+	speak     func()    // ends silence, in Silent
+	claim     *claim    // what it has in the provider's table of binds
+	fault     Fault     // of the call that is going on
 }
 
 // op is one operation.
@@ -348,6 +352,9 @@ func (f *flow) complete(o *op) {
 	f.pended.Add(-1)
 	o.announce()
 	if o.final {
+		f.mu.Lock()
+		f.unclaim()
+		f.mu.Unlock()
 		f.client.socketGone(f)
 	}
 }
@@ -373,7 +380,7 @@ func (f *flow) move() {
 	if f.connect != nil {
 		f.stepConnect()
 	}
-	if f.state == Listening {
+	if f.state.listens() {
 		f.stepAccept()
 	}
 	if f.datagram != nil && f.state == Bound {
@@ -445,6 +452,11 @@ func (f *flow) withdraw() {
 		return
 	}
 	f.events.dead = f.events.enabled & f.ownEvents() & (EventAccept | EventReceive | EventReceiveFrom)
+	if f.state == Conditional && f.events.dead == 0 {
+		f.events.dead = eventInspect
+	}
+	f.endSilence()
+	f.unclaim()
 	f.happen(hapWithdrawn)
 	if f.connect != nil && f.connect.stillborn {
 		f.happen(hapStillborn)

@@ -28,6 +28,8 @@ func (f *flow) closeSocket(i *irp.IRP) ntstatus.Status {
 // giveUp parts with the transport of a socket that was in state from: a reset if
 // there is a connection that is not closed both ways. Precondition: f.mu is held.
 func (f *flow) giveUp(from State) {
+	f.unclaim()
+	f.endSilence()
 	if f.datagram != nil {
 		// The socket is gone whatever a transport says to that.
 		_ = f.datagram.Close()
@@ -43,7 +45,7 @@ func (f *flow) giveUp(from State) {
 	switch {
 	case from == Connecting || from.carries():
 		t.Abort()
-	case from == Aborted || from == Dead:
+	case from == Aborted || from == Dead || from == Silent:
 		// It was given up when that happened.
 	default:
 		// The socket is gone whatever a transport says to that.

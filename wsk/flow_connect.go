@@ -21,6 +21,9 @@ func (f *flow) bindAs(fn function, local *SockAddr, flags uint32, i *irp.IRP, th
 		if stateTable[fn][f.state].answer != proceed {
 			return f.fail(FaultState, ntstatus.InvalidDeviceState)
 		}
+		if fn == fnBindListen && f.options.conditional {
+			fn = fnBindConditional
+		}
 		addr, status := f.address(local)
 		if status != ntstatus.Success {
 			return status
@@ -34,26 +37,6 @@ func (f *flow) bindAs(fn function, local *SockAddr, flags uint32, i *irp.IRP, th
 		status, _ = f.allow(fn)
 		return status
 	})
-}
-
-// bindTransport binds the transport and remembers the address. Precondition:
-// f.mu is held.
-func (f *flow) bindTransport(addr netip.AddrPort) ntstatus.Status {
-	var t interface {
-		Bind(netip.AddrPort) error
-		LocalAddr() netip.AddrPort
-	} = f.transport
-	if f.datagram != nil {
-		t = f.datagram
-	}
-	if err := t.Bind(addr); err != nil {
-		return statusOf(err, binding)
-	}
-	f.local = addr
-	if bound := t.LocalAddr(); bound.Port() != 0 {
-		f.local = netip.AddrPortFrom(addr.Addr(), bound.Port())
-	}
-	return ntstatus.Success
 }
 
 // address checks a caller's address against the socket's family and returns it
@@ -130,7 +113,10 @@ func (f *flow) startConnect(o *op, remote netip.AddrPort, data []byte) ntstatus.
 	if status := f.renew(); status != ntstatus.Success {
 		return status
 	}
-	opts := ConnectOptions{Data: data, FastOpen: f.options.fastOpen}
+	if status := f.client.provider.aim(f.claim, remote); status != ntstatus.Success {
+		return status
+	}
+	opts := ConnectOptions{Data: data, FastOpen: f.options.fastOpen, Timeout: f.options.retransmit}
 	if err := f.transport.Connect(remote, opts); err != nil {
 		f.discard()
 		return statusOf(err, connecting)
@@ -149,6 +135,7 @@ func (f *flow) discard() {
 	f.transport.Abort()
 	f.transport = nil
 	f.remote = netip.AddrPort{}
+	_ = f.client.provider.aim(f.claim, f.remote)
 	f.written, f.acked = 0, 0
 	// If the port is taken meanwhile, the next connect says so.
 	f.renew()
@@ -163,6 +150,7 @@ func (f *flow) renew() ntstatus.Status {
 	if status := f.newTransport(); status != ntstatus.Success {
 		return status
 	}
+	_ = with(f.transport, func(s Sharer) error { return s.ShareAddress(true) })
 	if err := f.transport.Bind(f.local); err != nil {
 		f.transport.Abort()
 		f.transport = nil

@@ -42,7 +42,15 @@ func (f *flow) look() error {
 
 // send is WskSend.
 func (f *flow) send(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
+	return f.sendEx(buf, flags, nil, i)
+}
+
+// sendEx is WskSendEx.
+func (f *flow) sendEx(buf *Buf, flags uint32, control []byte, i *irp.IRP) ntstatus.Status {
 	return f.call(fnSend, i, func(o *op) ntstatus.Status {
+		if len(control) > 0 {
+			return ntstatus.NotSupported
+		}
 		if flags&^FlagNoDelay != 0 {
 			return f.fail(FaultFlags, ntstatus.NotSupported)
 		}
@@ -62,7 +70,18 @@ func (f *flow) send(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 
 // receive is WskReceive.
 func (f *flow) receive(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
+	return f.receiveEx(buf, flags, nil, nil, i)
+}
+
+// receiveEx is WskReceiveEx.
+func (f *flow) receiveEx(buf *Buf, flags uint32, length, controlFlags *uint32, i *irp.IRP) ntstatus.Status {
 	return f.call(fnReceive, i, func(o *op) ntstatus.Status {
+		if controlFlags != nil {
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
+		}
+		if length != nil {
+			*length = 0
+		}
 		if flags&^(FlagWaitAll|FlagDrain) != 0 {
 			return f.fail(FaultFlags, ntstatus.NotSupported)
 		}

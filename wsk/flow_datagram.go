@@ -57,12 +57,12 @@ type receiveRequest struct {
 // newDatagramTransport makes a UDP transport with the socket's options.
 // Precondition: f.mu is held.
 func (f *flow) newDatagramTransport() ntstatus.Status {
-	d, err := f.client.provider.newDatagram(f.family == AF_INET6)
+	d, err := f.client.provider.newDatagram(f.family, f.options.socketType)
 	if err != nil {
 		return statusOf(err, setting)
 	}
 	d.SetWake(f.wake)
-	if f.family == AF_INET6 {
+	if f.family == AF_INET6 && f.options.socketType == SOCK_DGRAM {
 		err = d.SetV6Only(f.options.v6Only)
 	}
 	if err != nil {
@@ -115,13 +115,24 @@ func (o *op) takeList(q *sendRequest, list *BufList) ntstatus.Status {
 func (f *flow) destination(remote *SockAddr) (netip.AddrPort, ntstatus.Status) {
 	switch {
 	case remote != nil:
-		return f.peer(remote)
+		return f.receiver(remote)
 	case f.dg.fixed.IsValid():
 		return f.dg.fixed, ntstatus.Success
 	case f.dg.sendTo.IsValid():
 		return f.dg.sendTo, ntstatus.Success
 	}
 	return netip.AddrPort{}, f.fail(FaultAddress, ntstatus.InvalidParameter)
+}
+
+// receiver is peer for datagrams; raw ones have no port.
+func (f *flow) receiver(a *SockAddr) (netip.AddrPort, ntstatus.Status) {
+	if a == nil || f.options.socketType != SOCK_RAW {
+		return f.peer(a)
+	}
+	raw := *a
+	raw.Port = 1 // any but 0
+	ap, status := f.peer(&raw)
+	return netip.AddrPortFrom(ap.Addr(), 0), status
 }
 
 // receiveFrom is WskReceiveFrom.
@@ -383,27 +394,25 @@ func (f *flow) takeBackDatagrams(c *Call, list *DatagramIndication) ntstatus.Sta
 }
 
 // setPeer is the two ioctls that fix an address.
-func (f *flow) setPeer(code uint32, input []byte, i *irp.IRP) ntstatus.Status {
-	return f.call(fnFixAddress, i, func(*op) ntstatus.Status {
-		var to netip.AddrPort
-		if len(input) > 0 {
-			a, ok := parseSockAddr(input)
-			if !ok {
-				return ntstatus.InvalidParameter
-			}
-			var status ntstatus.Status
-			if to, status = f.peer(&a); status != ntstatus.Success {
-				return status
-			}
+func (f *flow) setPeer(r *ioctlRequest) ntstatus.Status {
+	var to netip.AddrPort
+	if len(r.input) > 0 {
+		a, ok := parseSockAddr(r.input)
+		if !ok {
+			return f.fail(FaultAddress, ntstatus.InvalidParameter)
 		}
-		if status, work := f.allow(fnFixAddress); !work {
+		var status ntstatus.Status
+		if to, status = f.receiver(&a); status != ntstatus.Success {
 			return status
 		}
-		if code == SIO_WSK_SET_REMOTE_ADDRESS {
-			f.dg.fixed = to
-		} else {
-			f.dg.sendTo = to
-		}
-		return ntstatus.Success
-	})
+	}
+	if status, work := f.allow(fnFixAddress); !work {
+		return status
+	}
+	if r.code == SIO_WSK_SET_REMOTE_ADDRESS {
+		f.dg.fixed = to
+	} else {
+		f.dg.sendTo = to
+	}
+	return ntstatus.Success
 }

@@ -250,15 +250,15 @@ func (f *flow) takeBack(c *Call, list *DataIndication) ntstatus.Status {
 }
 
 // queryBacklog answers the two ioctls about the amount of data under way, in bytes.
-func (f *flow) queryBacklog(o *op, code uint32, output []byte) ntstatus.Status {
+func (f *flow) queryBacklog(r *ioctlRequest) ntstatus.Status {
 	if status, work := f.allow(fnQueryBacklog); !work {
 		return status
 	}
 	n := 0
-	if code == SIO_WSK_QUERY_IDEAL_SEND_BACKLOG {
+	if r.code == SIO_WSK_QUERY_IDEAL_SEND_BACKLOG {
 		n = f.transport.IdealBacklog()
 	} else {
 		n = len(f.in.held) + f.transport.Readable()
 	}
-	return o.answerSize(output, n)
+	return r.answerSize(f, n)
 }

@@ -35,7 +35,7 @@ func (f *flow) startListening() ntstatus.Status {
 	if err := f.transport.Listen(listenBacklog); err != nil {
 		return statusOf(err, binding)
 	}
-	return ntstatus.Success
+	return statusOf(f.options.serveFastOpen(f.transport), setting)
 }
 
 // bindListen is WskBind of a listening socket, which listens from then on.
@@ -48,6 +48,7 @@ func (f *flow) bindListen(local *SockAddr, flags uint32, i *irp.IRP) ntstatus.St
 		// A bound transport cannot be bound again, but the socket can.
 		f.transport.Abort()
 		f.transport = nil
+		f.unclaim()
 		if renewed := f.newTransport(); renewed != ntstatus.Success {
 			return renewed
 		}
@@ -85,27 +86,13 @@ func (f *flow) accept(flags uint32, context any, dispatch *ClientConnectionDispa
 	})
 }
 
-// inspectComplete is WskInspectComplete. Conditional accept cannot be switched on,
-// so no request was ever indicated and every id is unknown.
-func (f *flow) inspectComplete(id *InspectID, action InspectAction, i *irp.IRP) ntstatus.Status {
-	return f.call(fnInspectComplete, i, func(*op) ntstatus.Status {
-		if id == nil || action != InspectAccept && action != InspectReject {
-			return f.fail(FaultFlags, ntstatus.InvalidParameter)
-		}
-		if status, work := f.allow(fnInspectComplete); !work {
-			return status
-		}
-		return ntstatus.NotFound
-	})
-}
-
 // stepAccept gives waiting connections to the requests, first come, first served.
-// Precondition: f.mu is held, the state is Listening.
+// Precondition: f.mu is held, the state listens.
 func (f *flow) stepAccept() {
 	for len(f.accepts) > 0 {
 		o := f.accepts[0]
 		g, status := f.takeConnection()
-		if status == ntstatus.Pending || f.state != Listening {
+		if status == ntstatus.Pending || !f.state.listens() {
 			return // nobody waits, or the socket died and took the requests
 		}
 		f.accepts = f.accepts[1:]
@@ -147,6 +134,9 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 	}
 	g := newFlow(f.client, connectionCategory(), f.family, f.options.socketType, nil, clientTables{})
 	g.options = f.options
+	if q, ok := t.(Inspector); ok {
+		g.inspected, _ = q.RequestID()
+	}
 	g.local, g.remote = t.LocalAddr(), t.RemoteAddr()
 	if status := f.client.adopt(g); status != ntstatus.Success {
 		t.Abort()
@@ -164,7 +154,7 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 }
 
 // dueAccept returns the call of AcceptEvent if a connection waits that nobody has
-// asked for. Precondition: f.mu is held, the state is Listening.
+// asked for. Precondition: f.mu is held, the state listens.
 func (f *flow) dueAccept() func() {
 	if len(f.accepts) > 0 {
 		return nil

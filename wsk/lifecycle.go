@@ -26,6 +26,8 @@ const (
 	Disconnected              // both directions closed gracefully; close sends no RST
 	Aborted                   // own abort, reset or fatal timeout; its status is latched
 	Listening                 // accepting connections
+	Conditional               // accepting connections that the client has let in
+	Silent                    // SIO_WSK_SET_TCP_SILENT_MODE; only close works
 	Dead                      // the stack withdrew the socket; only close works
 	Closing                   // CloseSocket was called
 	Closed                    // over
@@ -39,6 +41,7 @@ type function uint8
 const (
 	fnBind             function = iota
 	fnBindListen                // Bind of a listening socket
+	fnBindConditional           // the same after SO_CONDITIONAL_ACCEPT
 	fnListen                    //
 	fnAccept                    //
 	fnInspectComplete           //
@@ -50,10 +53,11 @@ const (
 	fnGetLocalAddress           //
 	fnGetRemoteAddress          //
 	fnSetBeforeBind             // ControlSocket: options that must precede Bind
-	fnSetBeforeConnect          // ControlSocket: options that must precede Connect
+	fnSetBeforeConnect          // ControlSocket: options that must precede Connect, or are for listening
 	fnControl                   // ControlSocket: everything else
 	fnEvents                    // ControlSocket: SO_WSK_EVENT_CALLBACK
 	fnQueryBacklog              // ControlSocket: the ioctls about backlogs
+	fnSilence                   // ControlSocket: SIO_WSK_SET_TCP_SILENT_MODE
 	fnSendTo                    // SendTo and SendMessages
 	fnReceiveFrom               //
 	fnFixAddress                // ControlSocket: the ioctls that fix a peer
@@ -94,17 +98,21 @@ var stateTable = [numFunctions][numStates]cell{
 		Init: to(Listening),
 		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
+	fnBindConditional: {
+		Init: to(Conditional),
+		Dead: dead(), Closing: dead(), Closed: dead(),
+	},
 	fnListen: {
 		Bound: to(Listening),
 		Dead:  dead(), Closing: dead(), Closed: dead(),
 	},
 	fnAccept: {
-		Listening: to(Listening),
-		Dead:      dead(), Closing: dead(), Closed: dead(),
+		Listening: to(Listening), Conditional: to(Conditional),
+		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnInspectComplete: {
-		Listening: to(Listening),
-		Dead:      dead(), Closing: dead(), Closed: dead(),
+		Listening: to(Listening), Conditional: to(Conditional),
+		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnConnect: {
 		Bound: to(Connecting),
@@ -132,7 +140,8 @@ var stateTable = [numFunctions][numStates]cell{
 		Bound: to(Bound), Connecting: to(Connecting), Connected: to(Connected),
 		SendClosing: to(SendClosing), SendClosed: to(SendClosed), RecvClosed: to(RecvClosed),
 		BothClosing: to(BothClosing), Disconnected: to(Disconnected), Aborted: to(Aborted),
-		Listening: to(Listening), Dead: dead(), Closing: dead(), Closed: dead(),
+		Listening: to(Listening), Conditional: to(Conditional),
+		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnGetRemoteAddress: {
 		Connected: to(Connected), SendClosing: to(SendClosing), SendClosed: to(SendClosed),
@@ -144,25 +153,30 @@ var stateTable = [numFunctions][numStates]cell{
 		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnSetBeforeConnect: {
-		Init: to(Init), Bound: to(Bound),
+		Init: to(Init), Bound: to(Bound), Listening: to(Listening), Conditional: to(Conditional),
 		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnControl: {
 		Init: to(Init), Bound: to(Bound), Connecting: to(Connecting), Connected: to(Connected),
 		SendClosing: to(SendClosing), SendClosed: to(SendClosed), RecvClosed: to(RecvClosed),
 		BothClosing: to(BothClosing), Disconnected: to(Disconnected), Aborted: to(Aborted),
-		Listening: to(Listening), Dead: dead(), Closing: dead(), Closed: dead(),
+		Listening: to(Listening), Conditional: to(Conditional),
+		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnEvents: {
 		Connected: to(Connected), SendClosing: to(SendClosing), SendClosed: to(SendClosed),
 		RecvClosed: to(RecvClosed), BothClosing: to(BothClosing), Disconnected: to(Disconnected),
-		Aborted: to(Aborted), Listening: to(Listening),
+		Aborted: to(Aborted), Listening: to(Listening), Conditional: to(Conditional),
 		Dead: dead(), Closing: dead(), Closed: dead(),
 	},
 	fnQueryBacklog: {
 		Connected: to(Connected), SendClosing: to(SendClosing), SendClosed: to(SendClosed),
 		RecvClosed: to(RecvClosed), BothClosing: to(BothClosing), Disconnected: to(Disconnected),
 		Aborted: last(), Dead: dead(), Closing: dead(), Closed: dead(),
+	},
+	fnSilence: {
+		Connected: to(Silent),
+		Dead:      dead(), Closing: dead(), Closed: dead(),
 	},
 	fnSendTo: {
 		Bound: to(Bound),
@@ -184,7 +198,7 @@ var stateTable = [numFunctions][numStates]cell{
 		Init: to(Closing), Bound: to(Closing), Connecting: to(Closing), Connected: to(Closing),
 		SendClosing: to(Closing), SendClosed: to(Closing), RecvClosed: to(Closing),
 		BothClosing: to(Closing), Disconnected: to(Closing), Aborted: to(Closing),
-		Listening: to(Closing), Dead: to(Closing),
+		Listening: to(Closing), Conditional: to(Closing), Silent: to(Closing), Dead: to(Closing),
 		Closing: dead(), Closed: dead(),
 	},
 }
@@ -221,7 +235,7 @@ var moveTable = [numHappenings]map[State]State{
 	hapWithdrawn: {
 		Init: Dead, Bound: Dead, Connecting: Dead, Connected: Dead, SendClosing: Dead,
 		SendClosed: Dead, RecvClosed: Dead, BothClosing: Dead, Disconnected: Dead, Aborted: Dead,
-		Listening: Dead,
+		Listening: Dead, Conditional: Dead, Silent: Dead,
 	},
 	hapStillborn: {Init: Closed, Bound: Closed, Connecting: Closed, Dead: Closed},
 	hapCloseDone: {Closing: Closed},
@@ -310,6 +324,9 @@ func (s State) carries() bool {
 	}
 }
 
+// listens reports whether a socket in state s accepts connections.
+func (s State) listens() bool { return s == Listening || s == Conditional }
+
 // finSeen reports whether the peer's FIN has been seen.
 func (s State) finSeen() bool {
 	return s == RecvClosed || s == BothClosing || s == Disconnected
@@ -319,7 +336,7 @@ func (s State) finSeen() bool {
 func (s State) String() string {
 	names := [numStates]string{
 		"Init", "Bound", "Connecting", "Connected", "SendClosing", "SendClosed", "RecvClosed",
-		"BothClosing", "Disconnected", "Aborted", "Listening", "Dead", "Closing", "Closed",
+		"BothClosing", "Disconnected", "Aborted", "Listening", "Conditional", "Silent", "Dead", "Closing", "Closed",
 	}
 	if s < numStates {
 		return names[s]
@@ -330,10 +347,10 @@ func (s State) String() string {
 // String returns the function's name.
 func (fn function) String() string {
 	names := [numFunctions]string{
-		"Bind", "Bind(listening)", "Listen", "Accept", "InspectComplete", "Connect", "Send", "Receive", "Disconnect", "Disconnect(Abortive)",
+		"Bind", "Bind(listening)", "Bind(conditional)", "Listen", "Accept", "InspectComplete", "Connect", "Send", "Receive", "Disconnect", "Disconnect(Abortive)",
 		"GetLocalAddress", "GetRemoteAddress", "ControlSocket(before Bind)",
 		"ControlSocket(before Connect)", "ControlSocket", "ControlSocket(events)",
-		"ControlSocket(backlog)", "SendTo", "ReceiveFrom", "ControlSocket(fixed address)",
+		"ControlSocket(backlog)", "ControlSocket(silent mode)", "SendTo", "ReceiveFrom", "ControlSocket(fixed address)",
 		"ControlSocket(datagram events)", "CloseSocket",
 	}
 	return names[fn]

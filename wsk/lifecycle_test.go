@@ -17,39 +17,43 @@ import (
 // n STATUS_NOT_FOUND.
 //
 //	Init Bound Connecting Connected SendClosing SendClosed RecvClosed
-//	BothClosing Disconnected Aborted Listening Dead Closing Closed
+//	BothClosing Disconnected Aborted Listening Conditional Silent Dead Closing Closed
 var wantAnswers = map[wsk.Function]string{
-	wsk.FnBind:             "+iiiiiiiiiifff",
-	wsk.FnBindListen:       "+iiiiiiiiiifff",
-	wsk.FnListen:           "i+iiiiiiiiifff",
-	wsk.FnAccept:           "iiiiiiiiii+fff",
-	wsk.FnInspectComplete:  "iiiiiiiiiinfff",
-	wsk.FnConnect:          "i+iiiiiiiiifff",
-	wsk.FnSend:             "iii+ii+iilifff",
-	wsk.FnReceive:          "iii+++...lifff",
-	wsk.FnDisconnect:       "iii+ii+i.lifff",
-	wsk.FnAbort:            "iii+++++..ifff",
-	wsk.FnGetLocalAddress:  "i++++++++++fff",
-	wsk.FnGetRemoteAddress: "iii+++++++ifff",
-	wsk.FnSetBeforeBind:    "+iiiiiiiiiifff",
-	wsk.FnSetBeforeConnect: "++iiiiiiiiifff",
-	wsk.FnControl:          "+++++++++++fff",
-	wsk.FnEvents:           "iii++++++++fff",
-	wsk.FnQueryBacklog:     "iii++++++lifff",
-	wsk.FnSendTo:           "i+iiiiiiiiifff",
-	wsk.FnReceiveFrom:      "i+iiiiiiiiifff",
-	wsk.FnFixAddress:       "i+iiiiiiiiifff",
-	wsk.FnEventsDatagram:   "i+iiiiiiiiifff",
-	wsk.FnClose:            "++++++++++++ff",
+	wsk.FnBind:             "+iiiiiiiiiiiifff",
+	wsk.FnBindListen:       "+iiiiiiiiiiiifff",
+	wsk.FnBindConditional:  "+iiiiiiiiiiiifff",
+	wsk.FnListen:           "i+iiiiiiiiiiifff",
+	wsk.FnAccept:           "iiiiiiiiii++ifff",
+	wsk.FnInspectComplete:  "iiiiiiiiiinnifff",
+	wsk.FnConnect:          "i+iiiiiiiiiiifff",
+	wsk.FnSend:             "iii+ii+iiliiifff",
+	wsk.FnReceive:          "iii+++...liiifff",
+	wsk.FnDisconnect:       "iii+ii+i.liiifff",
+	wsk.FnAbort:            "iii+++++..iiifff",
+	wsk.FnGetLocalAddress:  "i+++++++++++ifff",
+	wsk.FnGetRemoteAddress: "iii+++++++iiifff",
+	wsk.FnSetBeforeBind:    "+iiiiiiiiiiiifff",
+	wsk.FnSetBeforeConnect: "++iiiiiiii++ifff",
+	wsk.FnControl:          "++++++++++++ifff",
+	wsk.FnEvents:           "iii+++++++++ifff",
+	wsk.FnQueryBacklog:     "iii++++++liiifff",
+	wsk.FnSilence:          "iii+iiiiiiiiifff",
+	wsk.FnSendTo:           "i+iiiiiiiiiiifff",
+	wsk.FnReceiveFrom:      "i+iiiiiiiiiiifff",
+	wsk.FnFixAddress:       "i+iiiiiiiiiiifff",
+	wsk.FnEventsDatagram:   "i+iiiiiiiiiiifff",
+	wsk.FnClose:            "++++++++++++++ff",
 }
 
 // wantNext is the state after a call that goes to work, where it changes.
 var wantNext = map[wsk.Function]map[wsk.State]wsk.State{
-	wsk.FnBind:       {wsk.Init: wsk.Bound},
-	wsk.FnBindListen: {wsk.Init: wsk.Listening},
-	wsk.FnListen:     {wsk.Bound: wsk.Listening},
-	wsk.FnConnect:    {wsk.Bound: wsk.Connecting},
-	wsk.FnDisconnect: {wsk.Connected: wsk.SendClosing, wsk.RecvClosed: wsk.BothClosing},
+	wsk.FnBind:            {wsk.Init: wsk.Bound},
+	wsk.FnBindListen:      {wsk.Init: wsk.Listening},
+	wsk.FnBindConditional: {wsk.Init: wsk.Conditional},
+	wsk.FnListen:          {wsk.Bound: wsk.Listening},
+	wsk.FnSilence:         {wsk.Connected: wsk.Silent},
+	wsk.FnConnect:         {wsk.Bound: wsk.Connecting},
+	wsk.FnDisconnect:      {wsk.Connected: wsk.SendClosing, wsk.RecvClosed: wsk.BothClosing},
 	wsk.FnAbort: {
 		wsk.Connected: wsk.Aborted, wsk.SendClosing: wsk.Aborted, wsk.SendClosed: wsk.Aborted,
 		wsk.RecvClosed: wsk.Aborted, wsk.BothClosing: wsk.Aborted,
@@ -66,7 +70,7 @@ func TestEverySocketCell(t *testing.T) {
 		for state := range wsk.NumStates {
 			t.Run(fmt.Sprintf("%v/%v", fn, state), func(t *testing.T) {
 				bubble(t, func(t *testing.T, r *rig) {
-					if ofListening(fn) {
+					if ofListening(fn) || state == wsk.Conditional {
 						r.walkListening(fn, state)
 						return
 					}
@@ -177,6 +181,8 @@ func callIn(s socket, fn wsk.Function, family uint16, q *request) ntstatus.Statu
 		return switchEvents(s, wsk.EventDisable|event, q.IRP)
 	case wsk.FnQueryBacklog:
 		return s.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 8), nil, q.IRP)
+	case wsk.FnSilence:
+		return s.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_SET_TCP_SILENT_MODE, 0, nil, nil, nil, q.IRP)
 	default:
 		panic("unknown function")
 	}
@@ -184,7 +190,9 @@ func callIn(s socket, fn wsk.Function, family uint16, q *request) ntstatus.Statu
 
 // ofListening reports whether only listening sockets have the function, or that
 // variant of it.
-func ofListening(fn wsk.Function) bool { return fn == wsk.FnBindListen || fn == wsk.FnInspectComplete }
+func ofListening(fn wsk.Function) bool {
+	return fn == wsk.FnBindListen || fn == wsk.FnBindConditional || fn == wsk.FnInspectComplete
+}
 
 // ofDatagrams reports whether only datagram sockets have the function.
 func ofDatagrams(fn wsk.Function) bool {
@@ -250,59 +258,126 @@ func (r *rig) walkDatagram(fn wsk.Function, state wsk.State) {
 	}
 }
 
-// walkListening walks a cell of such a function. A listening socket does not get
-// into most states; there the table must refuse.
+// walkListening walks a cell of such a function, or of another in Conditional. A
+// listening socket does not get into most states, and has not all functions; there the
+// table must refuse.
 func (r *rig) walkListening(fn wsk.Function, state wsk.State) {
 	t := r.t
-	s := r.make(wsk.AF_INET6, wsk.FlagListenSocket, nil).(*wsk.ListenSocket)
-	release := func() {}
-	q := newRequest()
+	s := r.make(wsk.AF_INET6, wsk.FlagListenSocket, inspecting()).(*wsk.ListenSocket)
+	call := listenCall(s, fn)
+	possible := call != nil
 	switch state {
-	case wsk.Init:
-	case wsk.Dead:
-		r.p.Stop()
-	case wsk.Listening, wsk.Closing, wsk.Closed:
-		q.pends(t, s.Bind(&wildcard6, 0, q.IRP)).ends(t, ntstatus.Success, 0)
+	case wsk.Init, wsk.Dead, wsk.Listening, wsk.Conditional, wsk.Closing, wsk.Closed:
 	default:
+		possible = false
+	}
+	if !possible {
 		if !wsk.Refuses(fn, state) {
 			t.Error("the table allows what cannot be")
 		}
 		r.close(s)
 		return
 	}
-	if state == wsk.Closing {
+	release := r.become(s, fn, state)
+	if got := s.StateOf(); got != state {
+		t.Fatalf("set up in %v, want %v", got, state)
+	}
+	q := newRequest()
+	checkCell(t, q, call(q), wantAnswers[fn][state])
+	next, changes := wantNext[fn][state]
+	if fn == wsk.FnClose {
+		next, changes = wsk.Closed, true
+	}
+	if !changes {
+		next = state
+	}
+	after := s.StateOf()
+	if after != next {
+		t.Errorf("in state %v afterwards, want %v", after, next)
+	}
+	release()
+	if after < wsk.Closing {
+		r.close(s)
+	}
+}
+
+// become brings a new listening socket into a state; release lets go of what holds it
+// there.
+func (r *rig) become(s *wsk.ListenSocket, fn wsk.Function, state wsk.State) (release func()) {
+	t := r.t
+	r.peer().Transport.SetInspectFunc = func(bool) error { return nil }
+	if state == wsk.Conditional || fn == wsk.FnBindConditional {
+		set(t, s, wsk.SOL_SOCKET, wsk.SO_CONDITIONAL_ACCEPT, 1)
+	}
+	q := newRequest()
+	switch state {
+	case wsk.Dead:
+		r.p.Stop()
+	case wsk.Listening, wsk.Conditional, wsk.Closing, wsk.Closed:
+		if state == wsk.Listening {
+			set(t, s, wsk.SOL_SOCKET, wsk.SO_CONDITIONAL_ACCEPT, 0)
+		}
+		q.pends(t, s.Bind(&wildcard6, 0, q.IRP)).ends(t, ntstatus.Success, 0)
+	}
+	switch state {
+	case wsk.Closing:
 		held := make(chan struct{})
 		accept, last := newRequest(), newRequest()
 		accept.then = func() { <-held }
 		accept.pends(t, s.Accept(0, nil, nil, nil, nil, accept.IRP)).open(t)
 		last.pends(t, s.CloseSocket(last.IRP)).open(t)
-		release = func() { close(held) }
-	}
-	if state == wsk.Closed {
+		return func() { close(held) }
+	case wsk.Closed:
 		r.close(s)
 	}
-	if got := s.StateOf(); got != state {
-		t.Fatalf("set up in %v, want %v", got, state)
+	return func() {}
+}
+
+// inspecting is a table whose callbacks do nothing.
+func inspecting() *wsk.ClientListenDispatch {
+	return &wsk.ClientListenDispatch{
+		AcceptEvent: func(any, uint32, *wsk.SockAddr, *wsk.SockAddr, *wsk.ConnectionSocket, *any, **wsk.ClientConnectionDispatch) ntstatus.Status {
+			return ntstatus.RequestNotAccepted
+		},
+		InspectEvent: func(any, *wsk.SockAddr, *wsk.SockAddr, *wsk.InspectID) wsk.InspectAction { return wsk.InspectPend },
 	}
-	q = newRequest()
-	var got ntstatus.Status
-	if fn == wsk.FnBindListen {
-		got = s.Bind(&wildcard6, 0, q.IRP)
-	} else {
-		got = s.InspectComplete(&wsk.InspectID{}, wsk.InspectAccept, q.IRP)
+}
+
+// listenCall returns the call of a function with arguments that are right, nil if
+// listening sockets do not have it.
+func listenCall(s *wsk.ListenSocket, fn wsk.Function) func(q *request) ntstatus.Status {
+	option := func(level, code, value uint32) func(q *request) ntstatus.Status {
+		return func(q *request) ntstatus.Status {
+			return s.ControlSocket(wsk.SetOption, code, level, le(value), nil, nil, q.IRP)
+		}
 	}
-	checkCell(t, q, got, wantAnswers[fn][state])
-	next, changes := wantNext[fn][state]
-	if !changes {
-		next = state
+	switch fn {
+	case wsk.FnBindListen, wsk.FnBindConditional:
+		return func(q *request) ntstatus.Status { return s.Bind(&wildcard6, 0, q.IRP) }
+	case wsk.FnAccept:
+		return func(q *request) ntstatus.Status { return s.Accept(0, nil, nil, nil, nil, q.IRP) }
+	case wsk.FnInspectComplete:
+		return func(q *request) ntstatus.Status {
+			return s.InspectComplete(&wsk.InspectID{}, wsk.InspectAccept, q.IRP)
+		}
+	case wsk.FnGetLocalAddress:
+		return func(q *request) ntstatus.Status { return s.GetLocalAddress(new(wsk.SockAddr), q.IRP) }
+	case wsk.FnSetBeforeBind:
+		return option(wsk.IPPROTO_IPV6, wsk.IPV6_V6ONLY, 1)
+	case wsk.FnSetBeforeConnect:
+		return option(wsk.IPPROTO_TCP, wsk.TCP_FASTOPEN, 1)
+	case wsk.FnControl:
+		return option(wsk.IPPROTO_TCP, wsk.TCP_NODELAY, 1)
+	case wsk.FnEvents:
+		return func(q *request) ntstatus.Status { return switchEvents(s, wsk.EventAccept, q.IRP) }
+	case wsk.FnQueryBacklog:
+		return func(q *request) ntstatus.Status {
+			return s.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 8), nil, q.IRP)
+		}
+	case wsk.FnClose:
+		return func(q *request) ntstatus.Status { return s.CloseSocket(q.IRP) }
 	}
-	if got := s.StateOf(); got != next {
-		t.Errorf("in state %v afterwards, want %v", got, next)
-	}
-	release()
-	if state < wsk.Closing {
-		r.close(s)
-	}
+	return nil
 }
 
 // in makes a socket in a state; release lets go of what holds it there.
@@ -342,6 +417,7 @@ func (r *rig) in(state wsk.State) (s socket, release func()) {
 		return s, release
 	}
 	peer := r.peer()
+	peer.Transport.SilenceFunc = func() (func(), error) { return func() {}, nil }
 	peer.Accept()
 	synctest.Wait()
 	switch state {
@@ -365,6 +441,10 @@ func (r *rig) in(state wsk.State) (s socket, release func()) {
 	case wsk.Aborted:
 		receive()
 		peer.Fail(syscall.ECONNRESET)
+	case wsk.Silent:
+		do(func(q *request) ntstatus.Status {
+			return s.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_SET_TCP_SILENT_MODE, 0, nil, nil, nil, q.IRP)
+		})
 	case wsk.Closing:
 		// A routine that has not returned holds the close up.
 		held := make(chan struct{})
@@ -383,18 +463,18 @@ func (r *rig) in(state wsk.State) (s socket, release func()) {
 func TestEveryHappening(t *testing.T) {
 	// One line per happening, one letter per state in the order of the constants;
 	// a dot where nothing changes.
-	letters := "IBcCsSrbDALXgG"
+	letters := "IBcCsSrbDALNQXgG"
 	want := []string{
-		"C.............", // accepted
-		"..C...........", // connected
-		"..B...........", // connect failed
-		"...rbD........", // the peer's FIN
-		"....S..D......", // our FIN acknowledged
-		"....C..r......", // disconnect cancelled
-		"..AAAAAA......", // broken
-		"XXXXXXXXXXX...", // withdrawn
-		"GGG........G..", // stillborn
-		"............G.", // close done
+		"C...............", // accepted
+		"..C.............", // connected
+		"..B.............", // connect failed
+		"...rbD..........", // the peer's FIN
+		"....S..D........", // our FIN acknowledged
+		"....C..r........", // disconnect cancelled
+		"..AAAAAA........", // broken
+		"XXXXXXXXXXXXX...", // withdrawn
+		"GGG..........G..", // stillborn
+		"..............G.", // close done
 	}
 	if len(want) != int(wsk.NumHappenings) {
 		t.Fatal("a happening is missing here")

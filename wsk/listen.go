@@ -51,7 +51,9 @@ func (s *ListenSocket) f() *flow {
 // socket's options.
 //
 // With SO_WSK_EVENT_CALLBACK (after Bind) the event EventAccept is the socket's
-// own. The events of connections are a template: they are enabled on each socket
+// own. With SO_CONDITIONAL_ACCEPT, to be set before Bind on a socket that has an
+// InspectEvent, each connection request is asked about first. TCP_FASTOPEN lets the
+// data of SYNs in (RFC 7413), if the network does. The events of connections are a template: they are enabled on each socket
 // that AcceptEvent takes and whose table has the callback, and cannot be disabled
 // here.
 func (s *ListenSocket) ControlSocket(what ControlType, controlCode, level uint32, input, output []byte, outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {
@@ -82,10 +84,13 @@ func (s *ListenSocket) Accept(flags uint32, acceptContext any, acceptDispatch *C
 	return s.f().accept(flags, acceptContext, acceptDispatch, localAddress, remoteAddress, i)
 }
 
-// InspectComplete decides about a pended connection request
-// (WskInspectComplete). SO_CONDITIONAL_ACCEPT is not supported, so there are no
-// such requests: it answers STATUS_NOT_FOUND, or STATUS_INVALID_PARAMETER for a
-// nil id or an action that is neither InspectAccept nor InspectReject.
+// InspectComplete decides about a pended connection request (WskInspectComplete), with
+// a copy of what InspectEvent got: InspectAccept goes on with the handshake,
+// InspectReject refuses the peer. It may be called from inside the callback, too. It
+// answers STATUS_PENDING, also for a request that is gone while AbortEvent has yet to
+// tell so; STATUS_NOT_FOUND for one that is decided or was never there;
+// STATUS_INVALID_PARAMETER for a nil id or another action; STATUS_INVALID_DEVICE_STATE
+// if the socket does not listen.
 func (s *ListenSocket) InspectComplete(id *InspectID, action InspectAction, i *irp.IRP) ntstatus.Status {
 	return s.f().inspectComplete(id, action, i)
 }

@@ -12,9 +12,9 @@ import (
 
 // Windows' own defaults of keep-alive.
 const (
-	defaultKeepIdle     = 7200 // seconds
-	defaultKeepInterval = 1    // seconds
-	defaultKeepCount    = 10   // probes
+	defaultKeepIdle     = 2 * time.Hour
+	defaultKeepInterval = time.Second
+	defaultKeepCount    = 10 // probes
 )
 
 // Bounds of option values; those of the time options keep them within a
@@ -34,18 +34,28 @@ type options struct {
 	noDelay       bool
 	v6Only        bool
 	keepAlive     bool
-	keepIdle      int // seconds
-	keepInterval  int // seconds
+	keepIdle      time.Duration
+	keepInterval  time.Duration
 	keepCount     int
-	segment       int // bytes; 0: the transport's
-	receiveBuffer int // bytes; 0: the transport's
-	sendBuffer    int // bytes; 0: the transport's
+	conditional   bool // SO_CONDITIONAL_ACCEPT
+	reuse         bool // SO_REUSEADDR
+	exclusive     bool // SO_EXCLUSIVEADDRUSE
+	ttl           int  // of IPv4; 0: the transport's
+	hops          int  // of IPv6; 0: the transport's
+	tos           int
+	tosSet        bool
+	retransmit    time.Duration // how long to go on with what is not acknowledged; 0: the transport's
+	segment       int           // bytes; 0: the transport's
+	receiveBuffer int           // bytes; 0: the transport's
+	sendBuffer    int           // bytes; 0: the transport's
 
 	// Of datagram sockets: may send broadcasts, and what control messages come with
 	// received datagrams, for IPv4 and IPv6.
 	broadcast               bool
 	packetInfo, packetInfo6 bool
 	hopLimit, hopLimit6     bool
+	multicastHops           int
+	multicastLoop           bool
 }
 
 // defaultOptions are what Windows documents.
@@ -75,12 +85,61 @@ func (o options) applyTo(t Transport, family uint16) error {
 	if o.sendBuffer != 0 {
 		errs = append(errs, t.SetSendBuffer(o.sendBuffer))
 	}
+	if o.retransmit != 0 {
+		errs = append(errs, o.applyRetransmit(t))
+	}
+	if o.conditional {
+		errs = append(errs, o.setConditional(t))
+	}
+	errs = append(errs, o.applyHeader(t))
 	return errors.Join(errs...)
 }
 
+// applyHeader sets what differs from a new transport's IP headers.
+func (o options) applyHeader(t adjustable) error {
+	var errs []error
+	if o.ttl != 0 {
+		errs = append(errs, o.applyTTL(t))
+	}
+	if o.hops != 0 {
+		errs = append(errs, o.applyHops(t))
+	}
+	if o.tosSet {
+		errs = append(errs, o.applyTOS(t))
+	}
+	return errors.Join(errs...)
+}
+
+func (o options) applyTTL(t adjustable) error {
+	return with(any(t), func(h HeaderSetter) error { return h.SetTTL(o.ttl) })
+}
+
+func (o options) applyHops(t adjustable) error {
+	return with(any(t), func(h HeaderSetter) error { return h.SetHopLimit(o.hops) })
+}
+
+func (o options) applyTOS(t adjustable) error {
+	return with(any(t), func(h HeaderSetter) error { return h.SetTOS(o.tos) })
+}
+
+func (o options) applyRetransmit(t Transport) error {
+	return with(any(t), func(r RetransmitLimiter) error { return r.SetRetransmitLimit(o.retransmit) })
+}
+
+// serveFastOpen tells a listening transport whether to take data in SYNs; one that was
+// never told and cannot needs not.
+func (o options) serveFastOpen(t Transport) error {
+	if s, ok := t.(FastOpenServer); ok {
+		return s.ServeFastOpen(o.fastOpen)
+	}
+	if o.fastOpen {
+		return syscall.EOPNOTSUPP
+	}
+	return nil
+}
+
 func (o options) applyKeepAlive(t Transport) error {
-	return t.SetKeepAlive(o.keepAlive, time.Duration(o.keepIdle)*time.Second,
-		time.Duration(o.keepInterval)*time.Second, o.keepCount)
+	return t.SetKeepAlive(o.keepAlive, o.keepIdle, o.keepInterval, o.keepCount)
 }
 
 // option is one row of the table of options. Values are little-endian u32; a
@@ -94,7 +153,9 @@ type option struct {
 	v6          bool     // only on AF_INET6 sockets
 	dgram       bool     // only on datagram sockets
 	tcp         bool     // only on sockets of TCP
-	active      bool     // not on sockets that only listen
+	listens     bool     // only on listening sockets
+	bound       bool     // not on basic sockets
+	udp         bool     // only on sockets of UDP
 
 	// set changes the socket's own value; apply, which may be nil, tells the
 	// transport. A nil set makes the option read-only.
@@ -103,8 +164,13 @@ type option struct {
 	// adjust tells a transport of either kind, datagrams one for datagrams.
 	adjust    func(options, adjustable) error
 	datagrams func(options, Datagram) error
-	// get returns the value; t may be nil.
+	// listening tells a listening socket's transport.
+	listening func(options, Transport) error
+	// check refuses a value for a socket; it may be nil.
+	check func(*flow, uint32) ntstatus.Status
+	// get returns the value, t may be nil; or of does.
 	get func(o options, t adjustable) (uint32, error)
+	of  func(*flow) uint32
 }
 
 func b2u(b bool) uint32 {
@@ -126,105 +192,6 @@ func ask(own int, t adjustable, get func(adjustable) (int, error)) (uint32, erro
 	return uint32(n), err
 }
 
-// optionTable is never written to. What is not in it is not supported.
-var optionTable = [...]option{
-	{
-		level: IPPROTO_TCP, tcp: true, code: TCP_FASTOPEN, name: "TCP_FASTOPEN", boolean: true, active: true, setIn: fnSetBeforeConnect,
-		set: func(o *options, v uint32) { o.fastOpen = v != 0 },
-		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.fastOpen), nil },
-	},
-	{
-		level: IPPROTO_TCP, tcp: true, code: TCP_NODELAY, name: "TCP_NODELAY", boolean: true, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.noDelay = v != 0 },
-		apply: func(o options, t Transport) error { return t.SetNoDelay(o.noDelay) },
-		get:   func(o options, _ adjustable) (uint32, error) { return b2u(o.noDelay), nil },
-	},
-	{
-		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPIDLE, name: "TCP_KEEPIDLE", min: 1, max: maxSeconds, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.keepIdle = int(v) },
-		apply: options.applyKeepAlive,
-		get:   func(o options, _ adjustable) (uint32, error) { return uint32(o.keepIdle), nil },
-	},
-	{
-		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPINTVL, name: "TCP_KEEPINTVL", min: 1, max: maxSeconds, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.keepInterval = int(v) },
-		apply: options.applyKeepAlive,
-		get:   func(o options, _ adjustable) (uint32, error) { return uint32(o.keepInterval), nil },
-	},
-	{
-		level: IPPROTO_TCP, tcp: true, code: TCP_KEEPCNT, name: "TCP_KEEPCNT", min: 1, max: maxKeepCount, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.keepCount = int(v) },
-		apply: options.applyKeepAlive,
-		get:   func(o options, _ adjustable) (uint32, error) { return uint32(o.keepCount), nil },
-	},
-	{
-		level: IPPROTO_TCP, tcp: true, code: TCP_MAXSEG, name: "TCP_MAXSEG", min: 1, max: maxSegment, setIn: fnSetBeforeConnect,
-		set:   func(o *options, v uint32) { o.segment = int(v) },
-		apply: func(o options, t Transport) error { return t.SetMaxSegment(o.segment) },
-		get: func(o options, t adjustable) (uint32, error) {
-			return ask(o.segment, t, func(a adjustable) (int, error) { return a.(Transport).MaxSegment() })
-		},
-	},
-	{
-		level: SOL_SOCKET, tcp: true, code: SO_KEEPALIVE, name: "SO_KEEPALIVE", boolean: true, setIn: fnControl,
-		set:   func(o *options, v uint32) { o.keepAlive = v != 0 },
-		apply: options.applyKeepAlive,
-		get:   func(o options, _ adjustable) (uint32, error) { return b2u(o.keepAlive), nil },
-	},
-	{
-		level: SOL_SOCKET, code: SO_RCVBUF, name: "SO_RCVBUF", min: 1, max: maxBuffer, setIn: fnControl,
-		set:    func(o *options, v uint32) { o.receiveBuffer = int(v) },
-		adjust: func(o options, t adjustable) error { return t.SetReceiveBuffer(o.receiveBuffer) },
-		get: func(o options, t adjustable) (uint32, error) {
-			return ask(o.receiveBuffer, t, adjustable.ReceiveBuffer)
-		},
-	},
-	{
-		level: SOL_SOCKET, code: SO_SNDBUF, name: "SO_SNDBUF", min: 1, max: maxBuffer, setIn: fnControl,
-		set:    func(o *options, v uint32) { o.sendBuffer = int(v) },
-		adjust: func(o options, t adjustable) error { return t.SetSendBuffer(o.sendBuffer) },
-		get: func(o options, t adjustable) (uint32, error) {
-			return ask(o.sendBuffer, t, adjustable.SendBuffer)
-		},
-	},
-	{
-		level: SOL_SOCKET, code: SO_TYPE, name: "SO_TYPE",
-		get: func(o options, _ adjustable) (uint32, error) { return uint32(o.socketType), nil },
-	},
-	{
-		level: SOL_SOCKET, code: SO_BROADCAST, name: "SO_BROADCAST", boolean: true, dgram: true, setIn: fnControl,
-		set:       func(o *options, v uint32) { o.broadcast = v != 0 },
-		datagrams: func(o options, d Datagram) error { return d.SetBroadcast(o.broadcast) },
-		get:       func(o options, _ adjustable) (uint32, error) { return b2u(o.broadcast), nil },
-	},
-	{
-		level: IPPROTO_IP, code: IP_PKTINFO, name: "IP_PKTINFO", boolean: true, dgram: true, setIn: fnControl,
-		set: func(o *options, v uint32) { o.packetInfo = v != 0 },
-		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.packetInfo), nil },
-	},
-	{
-		level: IPPROTO_IP, code: IP_HOPLIMIT, name: "IP_HOPLIMIT", boolean: true, dgram: true, setIn: fnControl,
-		set: func(o *options, v uint32) { o.hopLimit = v != 0 },
-		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.hopLimit), nil },
-	},
-	{
-		level: IPPROTO_IPV6, code: IPV6_PKTINFO, name: "IPV6_PKTINFO", boolean: true, dgram: true, v6: true, setIn: fnControl,
-		set: func(o *options, v uint32) { o.packetInfo6 = v != 0 },
-		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.packetInfo6), nil },
-	},
-	{
-		level: IPPROTO_IPV6, code: IPV6_HOPLIMIT, name: "IPV6_HOPLIMIT", boolean: true, dgram: true, v6: true, setIn: fnControl,
-		set: func(o *options, v uint32) { o.hopLimit6 = v != 0 },
-		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.hopLimit6), nil },
-	},
-	{
-		level: IPPROTO_IPV6, code: IPV6_V6ONLY, name: "IPV6_V6ONLY", boolean: true, setIn: fnSetBeforeBind, v6: true,
-		set:    func(o *options, v uint32) { o.v6Only = v != 0 },
-		adjust: func(o options, t adjustable) error { return t.SetV6Only(o.v6Only) },
-		get:    func(o options, _ adjustable) (uint32, error) { return b2u(o.v6Only), nil },
-	},
-}
-
 // findOption returns the option of a level and code that the socket has, nil if
 // there is none.
 func (f *flow) findOption(level, code uint32) *option {
@@ -237,7 +204,7 @@ func (f *flow) findOption(level, code uint32) *option {
 			return nil
 		}
 		if o.v6 && f.family != AF_INET6 || o.tcp && f.options.socketType != SOCK_STREAM ||
-			o.active && f.category.flag == FlagListenSocket {
+			o.udp && f.options.socketType != SOCK_DGRAM || o.listens && f.category.flag != FlagListenSocket || o.bound && f.category.flag == FlagBasicSocket {
 			return nil
 		}
 		return o
@@ -248,11 +215,7 @@ func (f *flow) findOption(level, code uint32) *option {
 // controlSocket is WskControlSocket.
 func (f *flow) controlSocket(what ControlType, code, level uint32, input, output []byte, returned *uint64, i *irp.IRP) ntstatus.Status {
 	if what == Ioctl {
-		if f != nil && f.category.flag == FlagDatagramSocket &&
-			(code == SIO_WSK_SET_REMOTE_ADDRESS || code == SIO_WSK_SET_SENDTO_ADDRESS) {
-			return f.setPeer(code, input, i)
-		}
-		return f.ioctl(code, output, returned, i)
+		return f.ioctl(code, input, output, returned, i)
 	}
 	if what == SetOption && level == SOL_SOCKET && code == SO_WSK_EVENT_CALLBACK && f.hasEvents() {
 		return f.eventCallback(input, i)
@@ -260,6 +223,9 @@ func (f *flow) controlSocket(what ControlType, code, level uint32, input, output
 	return f.call(fnControl, i, func(o *op) ntstatus.Status {
 		if what != SetOption && what != GetOption {
 			return ntstatus.InvalidParameter
+		}
+		if status, ok := f.membership(what, level, code, input); ok {
+			return status
 		}
 		opt := f.findOption(level, code)
 		if opt == nil || what == SetOption && opt.set == nil {
@@ -284,6 +250,11 @@ func (f *flow) setOption(opt *option, input []byte) ntstatus.Status {
 	if status, work := f.allow(opt.setIn); !work {
 		return status
 	}
+	if opt.check != nil {
+		if status := opt.check(f, value); status != ntstatus.Success {
+			return status
+		}
+	}
 	changed := f.options
 	opt.set(&changed, value)
 	if err := f.tell(opt, changed); err != nil {
@@ -302,6 +273,11 @@ func (f *flow) tell(opt *option, o options) error {
 		return nil
 	case opt.adjust != nil:
 		return opt.adjust(o, t)
+	case opt.listening != nil:
+		if !f.state.listens() {
+			return nil
+		}
+		return opt.listening(o, f.transport)
 	case opt.apply != nil:
 		return opt.apply(o, f.transport)
 	case opt.datagrams != nil:
@@ -342,8 +318,10 @@ func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 	if status, work := f.allow(fnControl); !work {
 		return status
 	}
-	value, err := opt.get(f.options, f.adjustable())
-	if err != nil {
+	value, err := uint32(0), error(nil)
+	if opt.of != nil {
+		value = opt.of(f)
+	} else if value, err = opt.get(f.options, f.adjustable()); err != nil {
 		return statusOf(err, setting)
 	}
 	if one {
@@ -354,40 +332,4 @@ func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 	binary.LittleEndian.PutUint32(output, value)
 	o.result.Information = 4
 	return ntstatus.Success
-}
-
-// answerSize writes a SIZE_T.
-func (o *op) answerSize(output []byte, n int) ntstatus.Status {
-	const size = 8 // bytes
-	if len(output) < size {
-		return o.flow.fail(FaultOutput, ntstatus.BufferTooSmall)
-	}
-	binary.LittleEndian.PutUint64(output, uint64(max(n, 0)))
-	o.result.Information = size
-	return ntstatus.Success
-}
-
-// ioctl answers the codes that there are. Those whose refusal is documented are
-// synchronous and must come without an IRP, the others with one.
-func (f *flow) ioctl(code uint32, output []byte, returned *uint64, i *irp.IRP) ntstatus.Status {
-	var refusal ntstatus.Status
-	switch code {
-	case SIO_WSK_QUERY_IDEAL_SEND_BACKLOG, SIO_WSK_QUERY_RECEIVE_BACKLOG:
-		return f.call(fnControl, i, func(o *op) ntstatus.Status { return f.queryBacklog(o, code, output) })
-	case SIO_WSK_REGISTER_EXTENSION:
-		refusal = ntstatus.NotSupported // no extension is defined
-	case SIO_WSK_QUERY_INSPECT_ID:
-		refusal = ntstatus.InvalidDeviceRequest // it was not accepted conditionally
-	default:
-		return f.call(fnControl, i, func(*op) ntstatus.Status { return ntstatus.NotSupported })
-	}
-	if i != nil {
-		return f.call(fnControl, i, func(*op) ntstatus.Status { return f.fail(FaultIRP, ntstatus.InvalidParameter) })
-	}
-	return f.sync(fnControl, func() ntstatus.Status {
-		if returned != nil {
-			*returned = 0
-		}
-		return refusal
-	})
 }

@@ -32,6 +32,7 @@ type Provider struct {
 	random   *rand.Rand    // of CompleteRandom
 	changed  chan struct{} // closed, and made anew, when network or stopped changes
 	clients  map[*Client]struct{}
+	claims   map[place]map[*claim]struct{} // the sockets' binds
 }
 
 // NewProvider returns a provider that is not ready: captures wait until Start.

@@ -48,6 +48,7 @@ type rig struct {
 	mu    sync.Mutex
 	peers []*wsktest.Peer
 	boxes []*wsktest.Mailbox
+	ports uint16 // listening sockets so far
 }
 
 // bubble runs f with a rig inside a synctest bubble and deregisters afterwards:
@@ -235,13 +236,23 @@ func (r *rig) make(family uint16, flag uint32, dispatch wsk.EventTable) closer {
 	return q.result.Object.(closer)
 }
 
-// listening makes a listening socket on port 80.
+// listening makes a listening socket, the first on port 80, the next on 81.
 func (r *rig) listening(dispatch *wsk.ClientListenDispatch) *wsk.ListenSocket {
 	r.t.Helper()
 	s := r.make(wsk.AF_INET, wsk.FlagListenSocket, dispatch).(*wsk.ListenSocket)
 	q := newRequest()
-	q.pends(r.t, s.Bind(&server4, 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
+	local := server4
+	local.Port += r.ports
+	r.ports++
+	q.pends(r.t, s.Bind(&local, 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
 	return s
+}
+
+// set sets an option.
+func set(t *testing.T, s closer, level, code, value uint32) {
+	t.Helper()
+	q := newRequest()
+	q.pends(t, s.ControlSocket(wsk.SetOption, code, level, le(value), nil, nil, q.IRP)).ends(t, ntstatus.Success, 0)
 }
 
 // datagram makes a datagram socket.

@@ -90,3 +90,14 @@ func (s *StreamSocket) GetRemoteAddress(remoteAddress *SockAddr, i *irp.IRP) nts
 func (s *StreamSocket) ConnectEx(remoteAddress *SockAddr, buffer *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return s.f().connectEx(remoteAddress, buffer, flags, i)
 }
+
+// SendEx sends bytes with control information; see ConnectionSocket.SendEx.
+func (s *StreamSocket) SendEx(buffer *Buf, flags uint32, controlInfo []byte, i *irp.IRP) ntstatus.Status {
+	return s.f().sendEx(buffer, flags, controlInfo, i)
+}
+
+// ReceiveEx receives bytes with control information; see ConnectionSocket.ReceiveEx.
+func (s *StreamSocket) ReceiveEx(buffer *Buf, flags uint32, controlInfoLength *uint32, controlInfo []byte,
+	controlFlags *uint32, i *irp.IRP) ntstatus.Status {
+	return s.f().receiveEx(buffer, flags, controlInfoLength, controlFlags, i)
+}

@@ -91,6 +91,9 @@ type ConnectOptions struct {
 	// FastOpen allows TCP Fast Open (RFC 7413): Data, or a part of it, may leave
 	// in the SYN, and a cookie may be asked for.
 	FastOpen bool
+	// Timeout limits the connect, the hand-over of Data included; 0: the transport's
+	// own limit.
+	Timeout time.Duration
 }
 
 // Progress is how far a connect has come.

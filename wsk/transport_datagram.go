@@ -51,17 +51,24 @@ type adjustable interface {
 
 var _ adjustable = Transport(nil)
 
-// newDatagram makes a UDP transport for a socket.
-func (p *Provider) newDatagram(v6 bool) (Datagram, error) {
+// newDatagram makes a UDP or raw transport for a socket.
+func (p *Provider) newDatagram(family, socketType uint16) (Datagram, error) {
 	p.mu.Lock()
 	network, status := p.network, p.ready()
 	p.mu.Unlock()
 	if !status.Success() {
 		return nil, errNotReady
 	}
+	if socketType == SOCK_RAW {
+		n, ok := network.(RawNetwork)
+		if !ok {
+			return nil, errNoDatagrams
+		}
+		return n.NewRaw(family == AF_INET6, uint8(icmpOf(family)))
+	}
 	n, ok := network.(DatagramNetwork)
 	if !ok {
 		return nil, errNoDatagrams
 	}
-	return n.NewDatagram(v6)
+	return n.NewDatagram(family == AF_INET6)
 }

@@ -25,15 +25,20 @@ func (n network) NewTransport(v6 bool) (wsk.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &transport{Endpoint: ep}, nil
+	return &transport{Endpoint: ep, stack: n.stack}, nil
 }
+
+// Addresses implements wsk.AddressLister.
+func (n network) Addresses() []netip.Addr { return n.stack.Addresses() }
 
 // transport is an endpoint in the words of wsk. Its callers hold the socket's
 // lock, which guards the fields.
 type transport struct {
 	*stack.Endpoint
-	up  bool // the handshake was seen to be over
-	fin bool // CloseWrite was called
+	stack *stack.Stack
+	up    bool               // the handshake was seen to be over
+	fin   bool               // CloseWrite was called
+	serve *fastopen.Listener // of ServeFastOpen
 }
 
 // Bind implements wsk.Transport.
@@ -45,7 +50,7 @@ func (t *transport) Accept() (wsk.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &transport{Endpoint: ep, up: true}, nil
+	return &transport{Endpoint: ep, stack: t.stack, up: true}, nil
 }
 
 // Connect implements wsk.Transport. With Fast Open the stack's own mode decides;
@@ -56,7 +61,7 @@ func (t *transport) Connect(remote netip.AddrPort, opts wsk.ConnectOptions) erro
 		mode = fastopen.ModeDefault
 	}
 	t.up = false
-	return t.Endpoint.Connect(noZone(remote), stack.ConnectOptions{Data: opts.Data, FastOpen: mode})
+	return t.Endpoint.Connect(noZone(remote), stack.ConnectOptions{Data: opts.Data, FastOpen: mode, Timeout: opts.Timeout})
 }
 
 // Connected implements wsk.Transport.

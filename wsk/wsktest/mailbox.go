@@ -9,11 +9,25 @@ import (
 	"github.com/wskstack/wskstack/wsk"
 )
 
-// DatagramNetwork is a Network that makes UDP transports as well.
+// DatagramNetwork is a Network that makes UDP and raw transports as well, and has
+// addresses.
 type DatagramNetwork struct {
 	Network
 	Datagrams func(v6 bool) (wsk.Datagram, error)
+	Raw       func(v6 bool, protocol uint8) (wsk.Datagram, error)
+	Own       []netip.Addr
 }
+
+// NewRaw calls n.Raw; without it there is no protocol.
+func (n DatagramNetwork) NewRaw(v6 bool, protocol uint8) (wsk.Datagram, error) {
+	if n.Raw == nil {
+		return nil, syscall.EPROTONOSUPPORT
+	}
+	return n.Raw(v6, protocol)
+}
+
+// Addresses implements wsk.AddressLister.
+func (n DatagramNetwork) Addresses() []netip.Addr { return n.Own }
 
 // NewDatagram calls n.Datagrams.
 func (n DatagramNetwork) NewDatagram(v6 bool) (wsk.Datagram, error) { return n.Datagrams(v6) }
@@ -163,6 +177,30 @@ func (m *Mailbox) SetV6Only(bool) error { return m.tell("v6only") }
 
 // SetBroadcast implements wsk.Datagram.
 func (m *Mailbox) SetBroadcast(bool) error { return m.tell("broadcast") }
+
+// ShareAddress implements wsk.Sharer.
+func (m *Mailbox) ShareAddress(bool) error { return nil }
+
+// SetTTL implements wsk.HeaderSetter.
+func (m *Mailbox) SetTTL(int) error { return m.tell("ttl") }
+
+// SetHopLimit implements wsk.HeaderSetter.
+func (m *Mailbox) SetHopLimit(int) error { return m.tell("hop limit") }
+
+// SetTOS implements wsk.HeaderSetter.
+func (m *Mailbox) SetTOS(int) error { return m.tell("tos") }
+
+// SetMulticastHops implements wsk.Multicaster.
+func (m *Mailbox) SetMulticastHops(int) error { return m.tell("multicast hops") }
+
+// SetMulticastLoop implements wsk.Multicaster.
+func (m *Mailbox) SetMulticastLoop(bool) error { return m.tell("multicast loop") }
+
+// JoinGroup implements wsk.Multicaster.
+func (m *Mailbox) JoinGroup(group netip.Addr) error { return m.tell("join " + group.String()) }
+
+// LeaveGroup implements wsk.Multicaster.
+func (m *Mailbox) LeaveGroup(group netip.Addr) error { return m.tell("leave " + group.String()) }
 
 // SetReceiveBuffer implements wsk.Datagram.
 func (m *Mailbox) SetReceiveBuffer(int) error { return m.tell("receive buffer") }

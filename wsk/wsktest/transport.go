@@ -46,6 +46,21 @@ type Transport struct {
 	SetSendBufferFunc    func(bytes int) error
 	SendBufferFunc       func() (int, error)
 
+	// What a transport may be able to do besides. SetInspect and Silence without a
+	// function answer EOPNOTSUPP.
+
+	SetInspectFunc         func(on bool) error
+	NextRequestFunc        func() (wsk.Request, error)
+	DecideFunc             func(id wsk.RequestID, accept bool) error
+	Request                wsk.RequestID // what RequestID answers; 0: none
+	SilenceFunc            func() (end func(), err error)
+	ServeFastOpenFunc      func(on bool) error
+	ShareAddressFunc       func(on bool) error
+	SetTTLFunc             func(hops int) error
+	SetHopLimitFunc        func(hops int) error
+	SetTOSFunc             func(tos int) error
+	SetRetransmitLimitFunc func(d time.Duration) error
+
 	mu   sync.Mutex
 	wake func()
 }
@@ -193,6 +208,64 @@ func get2(f func() (int, error)) (int, error) {
 func move(f func([][]byte) (int, error), v [][]byte) (int, error) {
 	if f == nil {
 		return 0, syscall.EAGAIN
+	}
+	return f(v)
+}
+
+// SetInspect implements wsk.Inspector.
+func (t *Transport) SetInspect(on bool) error { return can(t.SetInspectFunc, on) }
+
+// NextRequest implements wsk.Inspector; without a function there is none.
+func (t *Transport) NextRequest() (wsk.Request, error) {
+	if t.NextRequestFunc == nil {
+		return wsk.Request{}, syscall.EAGAIN
+	}
+	return t.NextRequestFunc()
+}
+
+// Decide implements wsk.Inspector; without a function there is no such request.
+func (t *Transport) Decide(id wsk.RequestID, accept bool) error {
+	if t.DecideFunc == nil {
+		return syscall.ENOENT
+	}
+	return t.DecideFunc(id, accept)
+}
+
+// RequestID implements wsk.Inspector.
+func (t *Transport) RequestID() (wsk.RequestID, bool) { return t.Request, t.Request != 0 }
+
+// Silence implements wsk.Silencer.
+func (t *Transport) Silence() (end func(), err error) {
+	if t.SilenceFunc == nil {
+		return nil, syscall.EOPNOTSUPP
+	}
+	return t.SilenceFunc()
+}
+
+// ServeFastOpen implements wsk.FastOpenServer.
+func (t *Transport) ServeFastOpen(on bool) error { return call1(t.ServeFastOpenFunc, on) }
+
+// ShareAddress implements wsk.Sharer.
+func (t *Transport) ShareAddress(on bool) error { return call1(t.ShareAddressFunc, on) }
+
+// SetTTL implements wsk.HeaderSetter.
+func (t *Transport) SetTTL(hops int) error { return call1(t.SetTTLFunc, hops) }
+
+// SetHopLimit implements wsk.HeaderSetter.
+func (t *Transport) SetHopLimit(hops int) error { return call1(t.SetHopLimitFunc, hops) }
+
+// SetTOS implements wsk.HeaderSetter.
+func (t *Transport) SetTOS(tos int) error { return call1(t.SetTOSFunc, tos) }
+
+// SetRetransmitLimit implements wsk.RetransmitLimiter.
+func (t *Transport) SetRetransmitLimit(d time.Duration) error {
+	return call1(t.SetRetransmitLimitFunc, d)
+}
+
+// can is call1 for what a transport without a function cannot do.
+func can[T any](f func(T) error, v T) error {
+	if f == nil {
+		return syscall.EOPNOTSUPP
 	}
 	return f(v)
 }
