@@ -93,7 +93,10 @@ func (d *Datagram) LeaveGroup(group netip.Addr) error {
 func (s *Stack) Addresses() []netip.Addr {
 	var all []netip.Addr
 	for _, a := range s.ns.AllAddresses()[nicID] {
-		all = append(all, fromTCPIP(a.AddressWithPrefix.Address, netip.Addr{}))
+		addr := fromTCPIP(a.AddressWithPrefix.Address, netip.Addr{})
+		if notUnicast(addr) == "" {
+			all = append(all, addr)
+		}
 	}
 	return all
 }
