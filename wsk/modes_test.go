@@ -113,7 +113,7 @@ func (r *rig) on(flag uint32, bound, connected bool) *stage {
 		q := newRequest()
 		local := &wildcard
 		if flag == wsk.FlagListenSocket {
-			local = &server4
+			local = r.place()
 		}
 		q.gives(r.t, st.s.(interface {
 			Bind(*wsk.SockAddr, uint32, *irp.IRP) ntstatus.Status
@@ -164,7 +164,7 @@ func goodCalls() []aCall {
 	calls := []aCall{
 		{"Bind", true, at(c, false), func(st *stage, i *irp.IRP) ntstatus.Status { return st.tcp.Bind(&wildcard, 0, i) }},
 		{"Bind, listening", true, at(l, false), func(st *stage, i *irp.IRP) ntstatus.Status {
-			return st.s.(*wsk.ListenSocket).Bind(&server4, 0, i)
+			return st.s.(*wsk.ListenSocket).Bind(st.r.place(), 0, i)
 		}},
 		{"Bind, datagrams", true, at(d, false), func(st *stage, i *irp.IRP) ntstatus.Status {
 			return st.s.(*wsk.DatagramSocket).Bind(&wildcard, 0, i)

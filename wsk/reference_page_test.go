@@ -217,7 +217,8 @@ func TestReferenceIsComplete(t *testing.T) {
 		}
 	}
 	for name, typ := range map[string]reflect.Type{
-		"AcceptEvent": reflect.TypeFor[wsk.AcceptEvent](), "ReceiveEvent": reflect.TypeFor[wsk.ReceiveEvent](),
+		"AcceptEvent": reflect.TypeFor[wsk.AcceptEvent](), "InspectEvent": reflect.TypeFor[wsk.InspectEvent](),
+		"AbortEvent": reflect.TypeFor[wsk.AbortEvent](), "ReceiveEvent": reflect.TypeFor[wsk.ReceiveEvent](),
 		"DisconnectEvent": reflect.TypeFor[wsk.DisconnectEvent](), "SendBacklogEvent": reflect.TypeFor[wsk.SendBacklogEvent](),
 		"ReceiveFromEvent": reflect.TypeFor[wsk.ReceiveFromEvent](), "irp.CompletionRoutine": reflect.TypeFor[irp.CompletionRoutine](),
 	} {

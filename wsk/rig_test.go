@@ -241,11 +241,16 @@ func (r *rig) listening(dispatch *wsk.ClientListenDispatch) *wsk.ListenSocket {
 	r.t.Helper()
 	s := r.make(wsk.AF_INET, wsk.FlagListenSocket, dispatch).(*wsk.ListenSocket)
 	q := newRequest()
+	q.pends(r.t, s.Bind(r.place(), 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
+	return s
+}
+
+// place is where the next listening socket binds.
+func (r *rig) place() *wsk.SockAddr {
 	local := server4
 	local.Port += r.ports
 	r.ports++
-	q.pends(r.t, s.Bind(&local, 0, q.IRP)).ends(r.t, ntstatus.Success, 0)
-	return s
+	return &local
 }
 
 // set sets an option.

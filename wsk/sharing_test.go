@@ -10,8 +10,8 @@ import (
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
 
-// binder is what every socket with an address has.
-type binder interface {
+// sharer is what every socket with an address has.
+type sharer interface {
 	closer
 	Bind(a *wsk.SockAddr, flags uint32, i *irp.IRP) ntstatus.Status
 }
@@ -48,12 +48,12 @@ func TestSharing(t *testing.T) {
 			for _, udp := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s after %s, UDP %v", b.name, a.name, udp), func(t *testing.T) {
 					bubble(t, func(t *testing.T, r *rig) {
-						make := func(option uint32) binder {
-							var s binder
+						make := func(option uint32) sharer {
+							var s sharer
 							if udp {
 								s = r.datagram(wsk.AF_INET, nil)
 							} else {
-								s = r.make(wsk.AF_INET, wsk.FlagConnectionSocket, nil).(binder)
+								s = r.make(wsk.AF_INET, wsk.FlagConnectionSocket, nil).(sharer)
 							}
 							if option != 0 {
 								set(t, s, wsk.SOL_SOCKET, option, 1)
@@ -116,12 +116,12 @@ func TestSharingPlaces(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
-				make := func(a wsk.SockAddr, dual, udp bool) binder {
-					var s binder
+				make := func(a wsk.SockAddr, dual, udp bool) sharer {
+					var s sharer
 					if udp {
 						s = r.datagram(a.Family, nil)
 					} else {
-						s = r.make(a.Family, wsk.FlagConnectionSocket, nil).(binder)
+						s = r.make(a.Family, wsk.FlagConnectionSocket, nil).(sharer)
 					}
 					if dual {
 						set(t, s, wsk.IPPROTO_IPV6, wsk.IPV6_V6ONLY, 0)

@@ -523,6 +523,25 @@ func dataProvocations(add adder, flag uint32) {
 	add("Send", ntstatus.NotSupported, "urgent data"+where, func(s *scene) outcome {
 		return ask(calls["Send"](s.stage(flag, true, true), wsk.NewBuf(one), wsk.FlagOOB))
 	})
+	ex := func(st *stage) interface {
+		SendEx(*wsk.Buf, uint32, []byte, *irp.IRP) ntstatus.Status
+		ReceiveEx(*wsk.Buf, uint32, *uint32, []byte, *uint32, *irp.IRP) ntstatus.Status
+	} {
+		return st.s.(interface {
+			SendEx(*wsk.Buf, uint32, []byte, *irp.IRP) ntstatus.Status
+			ReceiveEx(*wsk.Buf, uint32, *uint32, []byte, *uint32, *irp.IRP) ntstatus.Status
+		})
+	}
+	add("SendEx", ntstatus.NotSupported, "control information"+where, func(s *scene) outcome {
+		st := s.stage(flag, true, true)
+		return ask(func(i *irp.IRP) ntstatus.Status { return ex(st).SendEx(wsk.NewBuf(one), 0, one, i) })
+	})
+	add("ReceiveEx", ntstatus.InvalidParameter, "control flags, which are reserved"+where, func(s *scene) outcome {
+		st := s.stage(flag, true, true)
+		return ask(func(i *irp.IRP) ntstatus.Status {
+			return ex(st).ReceiveEx(wsk.NewBuf(one), 0, nil, nil, new(uint32), i)
+		})
+	})
 	add("Receive", ntstatus.NotSupported, "an unknown flag"+where, func(s *scene) outcome { return ask(calls["Receive"](s.stage(flag, true, true), wsk.NewBuf(one), 1)) })
 	add("Receive", ntstatus.InvalidParameter, "all, and drained"+where, func(s *scene) outcome {
 		return ask(calls["Receive"](s.stage(flag, true, true), &wsk.Buf{}, wsk.FlagWaitAll|wsk.FlagDrain))

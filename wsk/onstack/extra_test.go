@@ -377,7 +377,9 @@ func TestHeaders(t *testing.T) {
 	w.do(func(i *irp.IRP) ntstatus.Status { return u.SendTo(wsk.NewBuf([]byte("y")), 0, &to, nil, i) })
 	var length, flags uint32
 	buf := make([]byte, 2)
-	w.do(func(i *irp.IRP) ntstatus.Status { return u.ReceiveFrom(wsk.NewBuf(buf), 0, nil, &length, nil, &flags, i) })
+	w.do(func(i *irp.IRP) ntstatus.Status {
+		return u.ReceiveFrom(wsk.NewBuf(buf), 0, nil, &length, nil, &flags, i)
+	})
 	if buf[0] != 'y' || flags != wsk.MSG_MCAST {
 		t.Errorf("looped back: %q, flags %#x", buf, flags)
 	}
