@@ -108,7 +108,7 @@ func (o *op) cancel() {
 // worker, never on the caller's stack. A failure completes the IRP before call
 // returns, with no lock held.
 func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) ntstatus.Status {
-	c := f.watch(fn.String(), i, nil)
+	c := f.watchFunction(fn, i)
 	return c.leave(f.perform(fn, c, i, body))
 }
 
@@ -190,7 +190,7 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 // sync is the frame of a call that has no IRP: body runs under f.mu if the socket is
 // alive enough for fn, and what it answers is the call's answer.
 func (f *flow) sync(fn function, body func() ntstatus.Status) ntstatus.Status {
-	c := f.watch(fn.String(), nil, nil)
+	c := f.watchFunction(fn, nil)
 	return c.leave(f.atOnce(fn, c, body))
 }
 

@@ -158,6 +158,14 @@ func (f *flow) watch(function string, i *irp.IRP, list any) *Call {
 	return c
 }
 
+// watchFunction is watch for a function of the tables.
+func (f *flow) watchFunction(fn function, i *irp.IRP) *Call {
+	if f != nil && f.observed == nil {
+		return nil // before its name is made
+	}
+	return f.watch(fn.String(), i, nil)
+}
+
 // The methods of Call are there for a nil Call as well.
 
 // leave tells that the call returns status, and returns it.

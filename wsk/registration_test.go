@@ -16,7 +16,7 @@ import (
 
 var network = wsktest.Network(func(bool) (wsk.Transport, error) { return wsktest.NewPeer().Transport, nil })
 
-func register(t *testing.T, p *wsk.Provider, version uint16) *wsk.Registration {
+func register(t testing.TB, p *wsk.Provider, version uint16) *wsk.Registration {
 	t.Helper()
 	reg := new(wsk.Registration)
 	npi := wsk.ClientNPI{Dispatch: &wsk.ClientDispatch{Version: version}}

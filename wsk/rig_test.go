@@ -63,7 +63,14 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, p: wsktest.NewProvider(t)}
+	t.Helper()
+	return newRigOn(t, wsktest.NewProvider(t))
+}
+
+// newRigOn is newRig with a provider that was not started.
+func newRigOn(t *testing.T, p *wsk.Provider) *rig {
+	t.Helper()
+	r := &rig{t: t, p: p}
 	err := r.p.Start(wsktest.DatagramNetwork{Datagrams: func(bool) (wsk.Datagram, error) {
 		m := &wsktest.Mailbox{}
 		r.mu.Lock()
