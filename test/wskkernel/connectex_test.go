@@ -124,7 +124,7 @@ type client struct {
 
 func (r *rig) register(t *testing.T, mode wsk.CompletionMode, flag uint32) *client {
 	t.Helper()
-	c := &client{rig: r, t: t, mode: mode, flag: flag, provider: wsktest.NewProvider(t)}
+	c := &client{rig: r, t: t, mode: mode, flag: flag, provider: wsktest.NewStrictProvider(t)}
 	c.provider.SetCompletionMode(mode, 1)
 	check(t, c.provider.Start(onstack.Network(r.stack)))
 	npi := wsk.ClientNPI{Dispatch: &wsk.ClientDispatch{Version: wsk.MakeVersion(1, 0)}}

@@ -35,7 +35,7 @@ func TestEvents(t *testing.T) {
 			if !refused && got.Len() > size/3 {
 				refused = true
 				// One of no length starts it again.
-				own.Receive(&wsk.Buf{}, 0, irp.New(nil, nil))
+				own.Receive(&wsk.Buf{}, 0, irp.New(func(*irp.IRP, any) {}, nil))
 				return ntstatus.DataNotAccepted
 			}
 			for d := ind; d != nil; d = d.Next {
@@ -58,10 +58,10 @@ func TestEvents(t *testing.T) {
 	}).Object.(*wsk.ListenSocket)
 	local := wsk.SockAddrFrom(netip.AddrPortFrom(client4, 7))
 	w.do(func(i *irp.IRP) ntstatus.Status { return l.Bind(&local, 0, i) })
-	w.do(func(i *irp.IRP) ntstatus.Status {
-		in := wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: wsk.EventAccept | wsk.EventReceive | wsk.EventDisconnect}
-		return l.ControlSocket(wsk.SetOption, wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET, in.Bytes(), nil, nil, i)
-	})
+	in := wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: wsk.EventAccept | wsk.EventReceive | wsk.EventDisconnect}
+	if st := l.ControlSocket(wsk.SetOption, wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET, in.Bytes(), nil, nil, nil); st != ntstatus.Success {
+		t.Fatal(st)
+	}
 	ep, err := w.server.NewEndpoint("tcp4")
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,13 @@ type world struct {
 
 func newWorld(t *testing.T, mode fastopen.Mode) *world {
 	t.Helper()
-	w := &world{t: t, provider: wsktest.NewProvider(t)}
+	return newWorldOn(t, mode, wsktest.NewStrictProvider(t))
+}
+
+// newWorldOn is newWorld with a provider that was not started.
+func newWorldOn(t *testing.T, mode fastopen.Mode, provider *wsk.Provider) *world {
+	t.Helper()
+	w := &world{t: t, provider: provider}
 	near, far := tuntest.NewPair(tuntest.Config{Queue: 8192})
 	link := func(d iolink.Device) *iolink.Link {
 		l, err := iolink.New(d, iolink.Config{})

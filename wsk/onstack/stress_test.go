@@ -45,7 +45,7 @@ func TestStress(t *testing.T) {
 		"later": wsk.CompleteLater, "inline": wsk.CompleteInline, "random": wsk.CompleteRandom,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &storm{world: newWorld(t, fastopen.ModeCookieless)}
+			s := &storm{world: newWorldOn(t, fastopen.ModeCookieless, wsktest.NewProvider(t))}
 			s.provider.SetCompletionMode(mode, *stressSeed)
 			s.run(mode)
 			for _, fault := range s.ledger.Faults() {

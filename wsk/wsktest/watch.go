@@ -11,11 +11,21 @@ import (
 // clients, is checked by the rules M1 to M6 of VERIFIER.md. A breach fails the test.
 func NewProvider(t testing.TB) *wsk.Provider {
 	t.Helper()
+	return watched(t, verifier.Config{Policy: verifier.ProviderOnly})
+}
+
+// NewStrictProvider is NewProvider for tests whose clients are correct: their conduct is
+// checked as well. When the test ends nothing of theirs may be left.
+func NewStrictProvider(t testing.TB) *wsk.Provider {
+	t.Helper()
+	return watched(t, verifier.Config{})
+}
+
+func watched(t testing.TB, cfg verifier.Config) *wsk.Provider {
+	t.Helper()
 	p := wsk.NewProvider()
-	v, err := verifier.New(verifier.Config{
-		Policy:   verifier.ProviderOnly,
-		OnReport: func(r *verifier.Report) { t.Error(r) },
-	})
+	cfg.OnReport = func(r *verifier.Report) { t.Error(r) }
+	v, err := verifier.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,18 +15,28 @@ import (
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 	"github.com/wskstack/wskstack/wsk/onstack"
+	"github.com/wskstack/wskstack/wsk/verifier"
 )
 
-// wskClient is a client of WSK: registered, with the provider's NPI captured.
+// wskClient is a client of WSK: registered, with the provider's NPI captured. It shows
+// how WSK is used, so a verifier looks whether it is used like that.
 type wskClient struct {
 	provider *wsk.Provider
+	verifier *verifier.Verifier
 	reg      wsk.Registration
 	npi      wsk.ProviderNPI
 	network  *watchedNetwork
 }
 
 func newWSKClient(s *stack.Stack) (*wskClient, error) {
-	c := &wskClient{provider: wsk.NewProvider(), network: &watchedNetwork{Network: onstack.Network(s)}}
+	v, err := verifier.New(verifier.Config{Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	c := &wskClient{provider: wsk.NewProvider(), verifier: v, network: &watchedNetwork{Network: onstack.Network(s)}}
+	if err := v.Attach(c.provider); err != nil {
+		return nil, err
+	}
 	if err := c.provider.Start(c.network); err != nil {
 		return nil, err
 	}
@@ -49,7 +59,12 @@ func (c *wskClient) close() error {
 	c.provider.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
-	return c.reg.DeregisterContext(ctx)
+	err := c.reg.DeregisterContext(ctx)
+	c.verifier.Finish()
+	for _, r := range c.verifier.Reports() {
+		err = errors.Join(err, fmt.Errorf("verifier: %v", r))
+	}
+	return err
 }
 
 // watchedNetwork remembers the newest transport. WSK has no call that tells what
