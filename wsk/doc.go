@@ -60,6 +60,9 @@
 // function beside its signature in C and what differs from Windows, STATUSES.md which
 // status comes when.
 //
+// An Observer is told of all of this; package verifier has one that finds misuse, by
+// the rules of VERIFIER.md.
+//
 // Limits: raw datagram sockets answer STATUS_NOT_SUPPORTED, and so does
 // conditional accept (SO_CONDITIONAL_ACCEPT, and with it the inspect and abort
 // callbacks): netstack answers a SYN to a listening endpoint by itself, and its one

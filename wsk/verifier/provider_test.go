@@ -142,6 +142,21 @@ func TestParseDump(t *testing.T) {
 	}
 }
 
+// FuzzParseDump has no text that the reading stumbles over, nor one from which it reads
+// a goroutine without its state.
+func FuzzParseDump(f *testing.F) {
+	f.Add("goroutine 22 [chan receive, 2 minutes]:\nmain.f()\n")
+	f.Add("goroutine 99999999999999999999999 [select")
+	f.Add("goroutine [")
+	f.Fuzz(func(t *testing.T, dump string) {
+		for _, state := range parseWaits(dump) {
+			if state == "" || !strings.Contains(dump, state) {
+				t.Errorf("read %q", state)
+			}
+		}
+	})
+}
+
 // A history keeps its first moment and the latest.
 func TestHistoryKeepsTheFirstMoment(t *testing.T) {
 	var h history
