@@ -113,7 +113,7 @@ func ParseSockAddr(b []byte) (SockAddr, bool) { return parseSockAddr(b) }
 func SendControl(list []byte) ntstatus.Status { _, status := sendControl(list); return status }
 
 // Hooks calls every hook of a call once, as a request without trouble does.
-func (s *ConnectionSocket) Hooks(segs [][]byte) {
+func Hooks(s *ConnectionSocket, segs [][]byte) {
 	c := s.flow.watch("Receive", nil, nil)
 	_ = c.admit()
 	_ = c.memory(segs, true)
