@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,12 +14,20 @@ import (
 // it.
 func dropping(t *testing.T, v6 bool, out, in []int) bool {
 	s := standard(1, v6)
-	s.talks[1].down, s.talks[2].down = 3000, 6000
+	for i := range s.talks[1:] { // enough for firstDrops packets each way
+		s.talks[1+i].up, s.talks[1+i].down = 25000, 25000
+	}
 	s.path.Drop = out
 	back := s.path
 	back.Drop = in
 	s.in = &back
 	s.test = strings.ReplaceAll(t.Name(), "/", "$/^")
+	s.and = func(w *world, _ []*result) {
+		goes, comes := w.client.Line().Counted()
+		if goes < slices.Max(append(out, 0)) || comes < slices.Max(append(in, 0)) {
+			w.t.Errorf("of %d packets out and %d in none was lost: there is nothing to see", goes, comes)
+		}
+	}
 	var sum totals
 	return s.run(t, &sum)
 }
