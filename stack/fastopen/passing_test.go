@@ -119,7 +119,10 @@ func (b *bench) leave(s seg.Segment, owner tcpip.PacketOwner) int {
 		ReserveHeaderBytes: pay, Payload: buffer.MakeWithData(bytes.Clone(raw[pay:]))})
 	copy(pkt.TransportHeader().Push(pay-ip), raw[ip:])
 	copy(pkt.NetworkHeader().Push(ip), raw)
-	pkt.TransportProtocolNumber = header.TCPProtocolNumber
+	pkt.TransportProtocolNumber, pkt.NetworkProtocolNumber = header.TCPProtocolNumber, header.IPv4ProtocolNumber
+	if s.IPv6() {
+		pkt.NetworkProtocolNumber = header.IPv6ProtocolNumber
+	}
 	pkt.Owner = owner
 	var list gstack.PacketBufferList
 	list.PushBack(pkt)

@@ -144,6 +144,9 @@ func (e *ending) try(t *testing.T) {
 				}
 			})
 			e.play()
+			if early := e.reset && e.at <= asAnswer; early != (l.Fast().Stats().Held == 1) {
+				n.T().Errorf("%d places are held", l.Fast().Stats().Held)
+			}
 			served()
 			e.check(n.T(), arrivals)
 			if s := l.Fast().Stats(); s.Pending != 0 || s.Held != 0 {
