@@ -19,6 +19,42 @@
 // that belongs to them, Peers are addresses whose packets the test makes by hand,
 // and Port.Guard takes in any other netstack.
 //
+// # A test
+//
+// An echo over a bad path, a hundred times, each time with other losses:
+//
+//	func TestEcho(t *testing.T) {
+//		bad := stacktest.Path{Delay: 20 * time.Millisecond, Loss: 0.1, Reorder: 0.1}
+//		host := func(addr string) stack.Config {
+//			return stack.Config{Addresses: []netip.Prefix{netip.MustParsePrefix(addr)}}
+//		}
+//		for seed := range uint64(100) {
+//			stacktest.Run(t, stacktest.Config{Seed: seed}, func(n *stacktest.Net) {
+//				server := n.Host("server", stacktest.LineConfig{}, host("10.0.0.1/24"))
+//				client := n.Host("client", stacktest.Both(bad), host("10.0.0.2/24"))
+//				l, err := server.Listen(netip.MustParseAddrPort("10.0.0.1:80"), 16, &fastopen.ListenConfig{})
+//				if err != nil {
+//					n.T().Fatal(err)
+//				}
+//				n.Go(func() {
+//					if c, err := l.Accept(); err == nil {
+//						_, _ = io.Copy(c, c)
+//						_ = c.Close()
+//					}
+//				})
+//				c, err := client.Dial(l.LocalAddr(), stack.ConnectOptions{Data: []byte("hello")})
+//				if err != nil {
+//					n.T().Fatal(err)
+//				}
+//				_ = c.CloseWrite()
+//				if got, err := c.ReadAll(); err != nil || string(got) != "hello" {
+//					n.T().Errorf("read %q, %v", got, err)
+//				}
+//				_ = c.Close()
+//			})
+//		}
+//	}
+//
 // # How time works
 //
 // Netstack's segment processors do not block in a way that testing/synctest can

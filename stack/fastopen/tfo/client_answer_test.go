@@ -1,6 +1,7 @@
 package tfo
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"testing"
 	"time"
@@ -58,6 +59,25 @@ func TestBadCookieIsIgnored(t *testing.T) {
 		}
 	}
 }
+
+// Every length of a cookie that fits into a SYN-ACK: those that RFC 7413 allows are
+// kept, the others change nothing.
+func TestEveryLengthOfAGrant(t *testing.T) {
+	covers.IDs(t, "C-14", "C-15", "C-16")
+	for n := range 35 {
+		r := sent(t, "hello")
+		option := append([]byte{byte(KindFO), byte(2 + n)}, text(n)...)
+		r.answerOptions = append([]byte{seg.OptMSS, 4, 5, 120}, append(option, make([]byte, -len(option)&3)...)...)
+		r.fromWire(r.up(seg.SYN|seg.ACK, 0, 6, ""), "", "SA 0 ack 1"+map[bool]string{true: " fo=" + cookieText(n)}[n == 0 || kept(n)])
+		if got := r.lesson(VerdictAccepted).Granted.Cookie; got.Empty() == kept(n) {
+			t.Errorf("cookie of %d bytes: learned %v", n, got)
+		}
+	}
+}
+
+func kept(n int) bool { return n%2 == 0 && n >= 4 && n <= 16 }
+
+func cookieText(n int) string { return hex.EncodeToString([]byte(text(n))) }
 
 func TestCookieWhereNoneBelongs(t *testing.T) {
 	t.Run("on a segment without SYN", func(t *testing.T) {

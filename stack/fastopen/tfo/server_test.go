@@ -61,6 +61,33 @@ func TestWrongCookies(t *testing.T) {
 	}
 }
 
+// Every length of a cookie that fits into a SYN, of both kinds, but the right one: the
+// front of the right cookie, and more than it.
+func TestEveryCookieLength(t *testing.T) {
+	covers.IDs(t, "S-11", "S-12")
+	for _, kind := range []Kind{KindFO, KindExp} {
+		for n := 1; n <= 34; n++ {
+			h := newHost(t, Policy{})
+			h.clientOptions = []byte{seg.OptMSS, 4, 5, 180}
+			body := append(h.keys.Primary.Cookie(h.client.Addr(), h.local.Addr()).Bytes(), make([]byte, 34)...)[:n]
+			option := []byte{byte(kind), byte(2 + n)}
+			if kind == KindExp {
+				option = []byte{byte(kind), byte(4 + n), expID >> 8, expID & 0xff}
+			}
+			option = append(option, body...)
+			if n == 8 || len(option) > 36 {
+				continue
+			}
+			want, events := AnswerPlain, []Event(nil)
+			if n%2 == 0 && n >= MinCookie && n <= MaxCookie {
+				want, events = AnswerGrant, []Event{EventBadCookie}
+			}
+			h.decide(h.syn(append(option, make([]byte, -len(option)&3)...), "hello"), want)
+			h.events(events...)
+		}
+	}
+}
+
 func TestNoFastOpen(t *testing.T) {
 	h := newHost(t, Policy{})
 	long := append([]byte{byte(KindFO), 20}, make([]byte, 18)...)
