@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/test/kernelpeer"
@@ -272,6 +274,11 @@ func TestStdioCarriesTheHalfClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-came
+	// It was the only one wanted: others find nobody.
+	_, err := kernelpeer.Dial(s.ctx, ns, kernelpeer.ClientConfig{Remote: netip.AddrPortFrom(own4, 7777)})
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a connection too many: %v", err)
+	}
 	if _, err := io.WriteString(feed, "answer"); err != nil {
 		t.Fatal(err)
 	}
@@ -282,10 +289,23 @@ func TestStdioCarriesTheHalfClose(t *testing.T) {
 	if err := s.wait(); err != nil {
 		t.Error(err)
 	}
-	// Others find nobody.
-	_, err := kernelpeer.Dial(s.ctx, ns, kernelpeer.ClientConfig{Remote: netip.AddrPortFrom(own4, 7777)})
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("a connection too many: %v", err)
+}
+
+// Stopped, it closes its side, although the input would go on.
+func TestStdioIsStopped(t *testing.T) {
+	ns := netnstest.New(t)
+	o := listenOptions(ns, Stdio)
+	o.Repeat = 1
+	s := serve(t, ns, o, nothing{t.Context()}, io.Discard)
+	c := s.dial(own4, kernelpeer.Plain, "x")
+	<-s.begun
+	s.stop(errStopped)
+	if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+		t.Errorf("got %q, %v", rest, err)
+	}
+	_ = c.Close()
+	if err := s.wait(); !errors.Is(err, errStopped) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -510,12 +530,11 @@ func TestExec(t *testing.T) {
 func TestExecThatEnds(t *testing.T) {
 	ns := netnstest.New(t)
 	for command, want := range map[string]struct{ answer, err string }{
-		"echo done; exit 3":                       {"done\n", "the command ended: exit status 3"},
-		"echo done; kill -9 $$":                   {"done\n", "signal: killed"},
-		"exec <&-; echo done":                     {"done\n", ""},
-		"exec >&-; cat >/dev/null":                {"", ""},
-		"echo done; sleep 1000 >/dev/null 2>&1 &": {"done\n", ""}, // left behind, and killed
-		"no-such-command":                         {"", "exit status 127"},
+		"echo done; exit 3":        {"done\n", "the command ended: exit status 3"},
+		"echo done; kill -9 $$":    {"done\n", "signal: killed"},
+		"exec <&-; echo done":      {"done\n", ""},
+		"exec >&-; cat >/dev/null": {"", ""},
+		"no-such-command":          {"", "exit status 127"},
 	} {
 		o := listenOptions(ns, Exec)
 		o.Command, o.Repeat = command, 1
@@ -532,6 +551,26 @@ func TestExecThatEnds(t *testing.T) {
 		if err := s.l.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What a command has left behind in its group ends with the connection.
+func TestExecLeavesNothingBehind(t *testing.T) {
+	ns := netnstest.New(t)
+	o := listenOptions(ns, Exec)
+	o.Command = "trap '' TERM; sleep 1000 >/dev/null 2>&1 & echo $!"
+	s := serve(t, ns, o, nil, nil)
+	answer, _ := s.ask(own4, kernelpeer.Plain, "x")
+	pid, err := strconv.Atoi(strings.TrimSpace(answer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := s.ended(); r.Error != "" {
+		t.Errorf("got %+v", r)
+	}
+	if !isGone(pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		t.Error("what it started goes on")
 	}
 }
 
@@ -569,19 +608,96 @@ func TestExecIsContained(t *testing.T) {
 		t.Errorf("the command is there: %v", err)
 	}
 	// The one that it started is nobody's child now: at most a zombie for a moment.
-	if state := processState(pids[1]); state != "" && state != "Z" && state != "X" {
-		t.Errorf("what it started is in state %s", state)
+	if !isGone(pids[1]) {
+		t.Error("what it started goes on")
 	}
 }
 
-// processState is the state of a process in proc(5)'s letter, empty if there is none.
-func processState(pid int) string {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// isGone waits for the end of a process that was sent a signal, whoever its parent
+// is.
+func isGone(pid int) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return ""
+		return errors.Is(err, unix.ESRCH)
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	return rest[:min(1, len(rest))]
+	defer unix.Close(fd)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(limit/time.Millisecond))
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && n == 1
+		}
+	}
+}
+
+// Deadlines and Close do what net/http relies on.
+func TestDeadlinesOfAcceptedConnections(t *testing.T) {
+	ns := netnstest.New(t)
+	s := serve(t, ns, listenOptions(ns, Echo), nil, nil)
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	// A connection of the listener's that nobody serves.
+	o := s.l.opts
+	o.Address = ":7778"
+	l, err := Listen(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	l.grace = limit
+	client, err := kernelpeer.Dial(ctx, ns, kernelpeer.ClientConfig{Remote: l.Addrs()[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	g := &gate{listener: l, ctx: ctx, stop: cancel, slots: make(chan struct{}, 1), talk: Talk{
+		Began: func(netip.AddrPort) {}, Ended: func(report.Served) error { return nil },
+	}}
+	c, err := g.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNetConn(c, g)
+	buf := make([]byte, 8)
+	expired := func(what string) {
+		t.Helper()
+		var timeout net.Error
+		if _, err := n.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_ = n.SetReadDeadline(time.Unix(1, 0))
+	expired("a deadline that is over")
+	_ = n.SetReadDeadline(time.Now().Add(time.Millisecond))
+	expired("one that passes")
+	_ = n.SetReadDeadline(time.Now().Add(limit))
+	moved := make(chan struct{})
+	go func() { defer close(moved); expired("one that is moved while somebody waits") }()
+	_ = n.SetReadDeadline(time.Unix(1, 0))
+	<-moved
+	_ = n.SetDeadline(time.Time{})
+	if _, err := client.Write([]byte("data")); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := n.Read(buf); err != nil || string(buf[:k]) != "data" {
+		t.Errorf("none any more: %q, %v", buf[:k], err)
+	}
+	_ = n.SetWriteDeadline(time.Unix(1, 0))
+	if _, err := n.Write(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("writing: %v", err)
+	}
+	read := make(chan error, 1)
+	go func() { _, err := n.Read(buf); read <- err }()
+	_ = n.Close()
+	if err := <-read; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a read when it is closed: %v", err)
+	}
+	if _, err := n.Write(buf); err == nil {
+		t.Error("a write after the close")
+	}
+	_ = client.Close()
+	if err := g.end(); err != nil {
+		t.Error(err)
+	}
 }
 
 // client is an HTTP client that connects from the kernel.

@@ -24,13 +24,21 @@ func newNetConn(c *accepted, g *gate) *netConn {
 
 // Read implements net.Conn.
 func (n *netConn) Read(b []byte) (int, error) {
-	m, err := n.accepted.Read(n.read.context(), b)
+	ctx := n.read.context()
+	if ctx.Err() != nil { // also where it would not have to wait
+		return 0, n.explain("read", context.Cause(ctx))
+	}
+	m, err := n.accepted.Read(ctx, b)
 	return m, n.explain("read", err)
 }
 
 // Write implements net.Conn.
 func (n *netConn) Write(b []byte) (int, error) {
-	if err := n.accepted.Write(n.write.context(), b); err != nil {
+	ctx := n.write.context()
+	if ctx.Err() != nil {
+		return 0, n.explain("write", context.Cause(ctx))
+	}
+	if err := n.accepted.Write(ctx, b); err != nil {
 		return 0, n.explain("write", err) // how many bytes went out does not matter any more
 	}
 	return len(b), nil
