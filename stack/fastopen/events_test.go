@@ -75,6 +75,9 @@ func TestClientEvents(t *testing.T) {
 		h.arrive(h.reply(syn, seg.SYN|seg.ACK, 0, 1, nil, ""))
 		c.established()
 		r.want(t, h, "data-refused 5 syn-lost", "path-paused syn-lost 4m0s")
+		if n := h.link.Stats().TCPFastOpenBlackhole; n != 1 {
+			t.Errorf("TCPFastOpenBlackhole is %d", n)
+		}
 		// A connection that is held back has nothing to tell.
 		h.dial("hello", fastopen.ModeDefault)
 		h.next()
@@ -93,6 +96,9 @@ func TestNoAnswerEvents(t *testing.T) {
 	h.next()
 	c.close()
 	r.want(t, h, "syn-retransmitted", "data-refused 5 no-answer", "path-paused no-answer 8m0s")
+	if n := h.link.Stats().TCPFastOpenBlackhole; n != 1 {
+		t.Errorf("TCPFastOpenBlackhole is %d", n)
+	}
 }
 
 func TestServerEvents(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 
 // counters are updated once for each opening, not for each packet.
 type counters struct {
-	active, activeFail, requests, granted, retransmitted atomic.Uint64
-	reasons                                              [tfo.Reasons]atomic.Uint64
+	active, activeFail, blackhole, requests, granted, retransmitted atomic.Uint64
+	reasons                                                         [tfo.Reasons]atomic.Uint64
 }
 
 // Stats are a Link's counters. Those that Linux has bear its names.
@@ -19,6 +19,10 @@ type Stats struct {
 	// TCPFastOpenActive counts connections whose data in the SYN was wholly
 	// acknowledged by the SYN-ACK; TCPFastOpenActiveFail those where it was not.
 	TCPFastOpenActive, TCPFastOpenActiveFail uint64
+	// TCPFastOpenBlackhole counts how often a path was paused because a SYN with
+	// Fast Open got lost on it or was refused. Linux pauses, and counts, for the
+	// whole namespace.
+	TCPFastOpenBlackhole uint64
 	// CookieRequests counts SYNs that asked for a cookie, CookiesGranted
 	// SYN-ACKs that brought one.
 	CookieRequests, CookiesGranted uint64
@@ -42,6 +46,7 @@ func (l *Link) Stats() Stats {
 	s := Stats{
 		TCPFastOpenActive:     l.stats.active.Load(),
 		TCPFastOpenActiveFail: l.stats.activeFail.Load(),
+		TCPFastOpenBlackhole:  l.stats.blackhole.Load(),
 		CookieRequests:        l.stats.requests.Load(),
 		CookiesGranted:        l.stats.granted.Load(),
 		SYNRetransmits:        l.stats.retransmitted.Load(),
@@ -66,6 +71,9 @@ func (l *Link) observe(was, is Outcome, lesson *tfo.Lesson, k key) {
 	}
 	if lesson != nil && !lesson.Granted.Cookie.Empty() {
 		l.stats.granted.Add(1)
+	}
+	if lesson != nil && lesson.Verdict.Pauses() {
+		l.stats.blackhole.Add(1)
 	}
 	if !was.SYNRetransmitted && is.SYNRetransmitted {
 		l.stats.retransmitted.Add(1)

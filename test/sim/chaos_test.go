@@ -227,6 +227,9 @@ func survives(w *world, results []*result) {
 	if !lost {
 		w.t.Error("no SYN was lost: the fault was not one")
 	}
+	if n := w.client.Stack.FastOpen().Stats().TCPFastOpenBlackhole; n != 1 {
+		w.t.Errorf("TCPFastOpenBlackhole is %d", n)
+	}
 }
 
 func TestRow18Droppers(t *testing.T) {

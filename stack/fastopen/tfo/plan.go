@@ -111,6 +111,12 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
+// Pauses reports whether the verdict holds Fast Open back on its path for a while:
+// SYNs with it get lost there, or are refused.
+func (v Verdict) Pauses() bool {
+	return v == VerdictLost || v == VerdictRefused || v == VerdictNoAnswer
+}
+
 // Lesson is what the cache is told about an attempt.
 type Lesson struct {
 	Verdict Verdict
