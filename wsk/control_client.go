@@ -42,8 +42,11 @@ func (d *ProviderDispatch) controlClient(c *Call, client *Client, controlCode ui
 		defer client.end()
 		status, size = client.control(controlCode, input, output, outputSizeReturned != nil && i == nil, i != nil)
 	}
-	if status == ntstatus.InvalidDeviceState {
+	switch {
+	case status == ntstatus.InvalidDeviceState:
 		c.fail(FaultState)
+	case status == ntstatus.InvalidParameter && controlCode == SetStaticEventCallbacks:
+		c.fail(FaultEvents)
 	}
 	if i != nil {
 		c.fail(FaultIRP)

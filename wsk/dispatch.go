@@ -28,7 +28,9 @@ func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint
 	return d.create("Socket", client, i, func(watched *Call) (*flow, ntstatus.Status) {
 		c, status := findCategory(addressFamily, socketType, protocol, flags)
 		if status != ntstatus.Success {
-			watched.fail(FaultFlags)
+			if status != ntstatus.NotSupported { // to ask for that is no fault
+				watched.fail(FaultFlags)
+			}
 			return nil, status
 		}
 		tables, status := tablesOf(c, dispatch)

@@ -66,8 +66,8 @@ const (
 // The two callbacks of conditional accept have no mask; these are for running and
 // dead, and for an Observer.
 const (
-	eventInspect uint32 = 0x1
-	eventAbort   uint32 = 0x2
+	eventInspect = CallbackInspect
+	eventAbort   = CallbackAbort
 )
 
 // events is a socket's event callbacks; flow.mu guards it.
@@ -108,7 +108,7 @@ func (f *flow) eventCallback(input []byte, i *irp.IRP) ntstatus.Status {
 func (f *flow) switchEvents(fn function, input []byte, synchronous bool) ntstatus.Status {
 	mask, status := parseEventMask(input)
 	if status != ntstatus.Success {
-		return status
+		return f.fail(FaultEvents, status)
 	}
 	if status, work := f.allow(fn); !work {
 		return status

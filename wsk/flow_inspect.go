@@ -20,7 +20,7 @@ func inspectIDOf(id RequestID) InspectID {
 // connection request. Precondition: f.mu is held.
 func (f *flow) dueInspect() (event uint32, call func()) {
 	for f.state == Conditional {
-		q, err := f.transport.(Inspector).NextRequest()
+		q, err := f.inspector().NextRequest()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			f.withdraw()
@@ -53,7 +53,7 @@ func (f *flow) inspectCall(q Request) func() {
 		defer f.mu.Unlock()
 		if f.state == Conditional {
 			// The client may have decided by InspectComplete already.
-			_ = f.transport.(Inspector).Decide(q.ID, action == InspectAccept)
+			_ = f.inspector().Decide(q.ID, action == InspectAccept)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func (f *flow) inspectComplete(id *InspectID, action InspectAction, i *irp.IRP) 
 		if f.state != Conditional || *id != inspectIDOf(RequestID(id.Key)) {
 			return ntstatus.NotFound
 		}
-		err := f.transport.(Inspector).Decide(RequestID(id.Key), action == InspectAccept)
+		err := f.inspector().Decide(RequestID(id.Key), action == InspectAccept)
 		if errors.Is(err, syscall.ENOENT) {
 			return ntstatus.NotFound
 		}
@@ -88,9 +88,15 @@ func (f *flow) inspectComplete(id *InspectID, action InspectAction, i *irp.IRP) 
 	})
 }
 
+// inspector is the transport of a conditional socket, which would not be one without.
+func (f *flow) inspector() Inspector {
+	i, _ := as[Inspector](f.transport)
+	return i
+}
+
 // setConditional tells a transport whether to ask; it must be able to.
 func (o options) setConditional(t Transport) error {
-	q, ok := t.(Inspector)
+	q, ok := as[Inspector](t)
 	if !ok {
 		return syscall.EOPNOTSUPP
 	}
@@ -129,7 +135,7 @@ func (f *flow) silence(*ioctlRequest) ntstatus.Status {
 	if stateTable[fnSilence][f.state].answer != proceed || len(f.sends) > 0 {
 		return f.fail(FaultState, ntstatus.InvalidDeviceState)
 	}
-	t, ok := f.transport.(Silencer)
+	t, ok := as[Silencer](f.transport)
 	if !ok {
 		return ntstatus.NotSupported
 	}

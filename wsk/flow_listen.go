@@ -134,7 +134,7 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 	}
 	g := newFlow(f.client, connectionCategory(), f.family, f.options.socketType, nil, clientTables{})
 	g.options = f.options
-	if q, ok := t.(Inspector); ok {
+	if q, ok := as[Inspector](t); ok {
 		g.inspected, _ = q.RequestID()
 	}
 	g.local, g.remote = t.LocalAddr(), t.RemoteAddr()

@@ -81,7 +81,7 @@ func (p *Provider) addresses() ([]netip.Addr, ntstatus.Status) {
 	if status != ntstatus.Success {
 		return nil, status
 	}
-	l, ok := network.(AddressLister)
+	l, ok := as[AddressLister](network)
 	if !ok {
 		return nil, ntstatus.NotSupported
 	}

@@ -64,9 +64,15 @@ type Observed struct {
 	Data     any // the Observer's
 }
 
+// The events of conditional accept, for Callback.Event: no mask has them.
+const (
+	CallbackInspect uint32 = 0x1
+	CallbackAbort   uint32 = 0x2
+)
+
 // Callback is a call of an event callback, for an Observer.
 type Callback struct {
-	Event  uint32 // EventReceive and so on
+	Event  uint32 // EventReceive and so on, or CallbackInspect or CallbackAbort
 	Socket *Observed
 	Table  any  // the table that the callback is from
 	List   any  // *DataIndication or *DatagramIndication, nil where there is none
@@ -74,10 +80,10 @@ type Callback struct {
 
 	// Set before Answered.
 
-	Answer    ntstatus.Status
-	Indicated uint64 // bytes of a ReceiveEvent
-	Accepted  uint64 // *bytesAccepted
-	Data      any    // the Observer's, any time
+	Answer    ntstatus.Status // of CallbackInspect the InspectAction
+	Indicated uint64          // bytes of a ReceiveEvent
+	Accepted  uint64          // *bytesAccepted
+	Data      any             // the Observer's, any time
 
 	observer Observer
 }

@@ -129,7 +129,7 @@ func (o options) applyRetransmit(t Transport) error {
 // serveFastOpen tells a listening transport whether to take data in SYNs; one that was
 // never told and cannot needs not.
 func (o options) serveFastOpen(t Transport) error {
-	if s, ok := t.(FastOpenServer); ok {
+	if s, ok := as[FastOpenServer](t); ok {
 		return s.ServeFastOpen(o.fastOpen)
 	}
 	if o.fastOpen {
@@ -222,7 +222,7 @@ func (f *flow) controlSocket(what ControlType, code, level uint32, input, output
 	}
 	return f.call(fnControl, i, func(o *op) ntstatus.Status {
 		if what != SetOption && what != GetOption {
-			return ntstatus.InvalidParameter
+			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		if status, ok := f.membership(what, level, code, input); ok {
 			return status

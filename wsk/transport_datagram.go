@@ -60,13 +60,13 @@ func (p *Provider) newDatagram(family, socketType uint16) (Datagram, error) {
 		return nil, errNotReady
 	}
 	if socketType == SOCK_RAW {
-		n, ok := network.(RawNetwork)
+		n, ok := as[RawNetwork](network)
 		if !ok {
 			return nil, errNoDatagrams
 		}
 		return n.NewRaw(family == AF_INET6, uint8(icmpOf(family)))
 	}
-	n, ok := network.(DatagramNetwork)
+	n, ok := as[DatagramNetwork](network)
 	if !ok {
 		return nil, errNoDatagrams
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 // This file has what a Transport, Datagram or Network may be able to do besides; what
-// it cannot, the functions that need it answer with STATUS_NOT_SUPPORTED.
+// it cannot, the functions that need it answer with STATUS_NOT_SUPPORTED. One that
+// stands in front of another says so with Unwrap() any: it can do what that can.
 
 // RequestID identifies a connection request to its transport; never 0.
 type RequestID uint64
@@ -86,9 +87,25 @@ type AddressLister interface {
 	Addresses() []netip.Addr
 }
 
+// as returns what t can do besides, or, if it stands in front of something that it
+// tells with Unwrap() any, what that can.
+func as[T any](t any) (T, bool) {
+	for {
+		if x, ok := t.(T); ok {
+			return x, true
+		}
+		front, ok := t.(interface{ Unwrap() any })
+		if !ok {
+			var none T
+			return none, false
+		}
+		t = front.Unwrap()
+	}
+}
+
 // with calls what t can do besides, or answers that it cannot.
 func with[T any](t any, f func(T) error) error {
-	if x, ok := t.(T); ok {
+	if x, ok := as[T](t); ok {
 		return f(x)
 	}
 	return syscall.EOPNOTSUPP

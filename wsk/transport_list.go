@@ -35,7 +35,7 @@ func (p *Provider) transportList(output []byte) (ntstatus.Status, uint64) {
 		return status, 0
 	}
 	list := TransportEntry{Version: Version1_0, SocketType: SOCK_STREAM, Protocol: IPPROTO_TCP}.Bytes()
-	if _, ok := network.(DatagramNetwork); ok {
+	if _, ok := as[DatagramNetwork](network); ok {
 		list = append(list, TransportEntry{Version: Version1_0, SocketType: SOCK_DGRAM, Protocol: IPPROTO_UDP}.Bytes()...)
 	}
 	if len(output) < len(list) {

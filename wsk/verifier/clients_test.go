@@ -2,6 +2,7 @@ package verifier_test
 
 import (
 	"context"
+	"syscall"
 	"testing/synctest"
 	"time"
 
@@ -185,6 +186,37 @@ func (b *bed) answers(status ntstatus.Status, delta int) {
 		s.Release(kept)
 	}
 	b.close(s)
+}
+
+// inspected has a client with a conditional listener that answers a request.
+func (b *bed) inspected(action wsk.InspectAction) {
+	b.t.Helper()
+	asked := 0
+	l := b.create(wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagListenSocket, &wsk.ClientListenDispatch{
+		InspectEvent: func(any, *wsk.SockAddr, *wsk.SockAddr, *wsk.InspectID) wsk.InspectAction { asked++; return action },
+	}).(*wsk.ListenSocket)
+	news, decided := []wsk.Request{{ID: 1, Local: server.AddrPort(), Remote: far}}, false
+	tr := b.peer().Transport
+	tr.SetInspectFunc = func(bool) error { return nil }
+	tr.DecideFunc = func(wsk.RequestID, bool) error { decided = true; return nil }
+	tr.NextRequestFunc = func() (wsk.Request, error) {
+		if len(news) == 0 {
+			return wsk.Request{}, syscall.EAGAIN
+		}
+		q := news[0]
+		news = news[1:]
+		return q, nil
+	}
+	b.do(func(i *irp.IRP) ntstatus.Status {
+		return l.ControlSocket(wsk.SetOption, wsk.SO_CONDITIONAL_ACCEPT, wsk.SOL_SOCKET, []byte{1, 0, 0, 0}, nil, nil, i)
+	})
+	b.do(func(i *irp.IRP) ntstatus.Status { return l.Bind(&server, 0, i) })
+	tr.Wake()
+	synctest.Wait()
+	if asked != 1 || !decided {
+		b.t.Errorf("asked %d times, decided %v", asked, decided)
+	}
+	b.close(l)
 }
 
 // resolve makes an address list.

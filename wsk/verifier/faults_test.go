@@ -270,6 +270,19 @@ func TestShortIO(t *testing.T) {
 	}
 }
 
+// TestFaultyNetworkHidesNothing has what transports and networks can do besides, behind
+// one that moves less.
+func TestFaultyNetworkHidesNothing(t *testing.T) {
+	v := inBed(t, verifier.Config{Faults: verifier.Faults{ShortIO: true}}, func(b *bed) {
+		b.inspected(wsk.InspectAccept)
+		s, _ := b.post(nil)
+		b.close(s)
+	})
+	if len(v.Reports()) > 0 {
+		t.Error(v.Reports()[0])
+	}
+}
+
 // TestFastOpenFaults has connects of all three kinds: as asked for, without Fast Open,
 // and with a part of the data in the SYN.
 func TestFastOpenFaults(t *testing.T) {

@@ -15,11 +15,7 @@ func (v *Verifier) Network(n wsk.Network) wsk.Network {
 	if n == nil || !v.cfg.Faults.ShortIO && !v.cfg.Faults.FastOpen {
 		return n
 	}
-	f := &faultyNetwork{Network: n, v: v}
-	if d, ok := n.(wsk.DatagramNetwork); ok {
-		return faultyDatagrams{f, d}
-	}
-	return f
+	return &faultyNetwork{Network: n, v: v}
 }
 
 // faultyNetwork makes transports that move less than they could.
@@ -29,16 +25,8 @@ type faultyNetwork struct {
 	made atomic.Uint64
 }
 
-// faultyDatagrams is a faultyNetwork that has datagrams as well.
-type faultyDatagrams struct {
-	*faultyNetwork
-	datagrams wsk.DatagramNetwork
-}
-
-// NewDatagram implements wsk.DatagramNetwork.
-func (f faultyDatagrams) NewDatagram(v6 bool) (wsk.Datagram, error) {
-	return f.datagrams.NewDatagram(v6)
-}
+// Unwrap lets wsk use what else the network can do.
+func (f *faultyNetwork) Unwrap() any { return f.Network }
 
 // NewTransport implements wsk.Network.
 func (f *faultyNetwork) NewTransport(v6 bool) (wsk.Transport, error) {
@@ -63,6 +51,9 @@ type faultyTransport struct {
 	paused  bool   // the last one was told to come again
 	rest    []byte // of the connect's data, to be written after the handshake
 }
+
+// Unwrap lets wsk use what else the transport can do.
+func (t *faultyTransport) Unwrap() any { return t.Transport }
 
 // SetWake implements wsk.Transport.
 func (t *faultyTransport) SetWake(wake func()) {

@@ -112,6 +112,10 @@ func (v *Verifier) checkAnswer(e *wsk.Callback, s *socketRecord, at trace) {
 		if e.Answer != ntstatus.Success && e.Answer != ntstatus.Pending && e.Answer != ntstatus.DataNotAccepted {
 			detail = "answered " + e.Answer.String()
 		}
+	case wsk.CallbackInspect:
+		if e.Answer > ntstatus.Status(wsk.InspectPend) {
+			detail = fmt.Sprintf("answered %d, which is no action", uint32(e.Answer))
+		}
 	case wsk.EventAccept:
 		if e.Answer != ntstatus.Success && e.Answer != ntstatus.RequestNotAccepted {
 			detail = "answered " + e.Answer.String()
@@ -169,6 +173,10 @@ func eventName(event uint32) string {
 		return "Disconnect"
 	case wsk.EventSendBacklog:
 		return "SendBacklog"
+	case wsk.CallbackInspect:
+		return "Inspect"
+	case wsk.CallbackAbort:
+		return "Abort"
 	}
 	return fmt.Sprintf("event %#x", event)
 }

@@ -677,6 +677,11 @@ var pairs = []pair{
 		good: func(b *bed) { b.answers(ntstatus.Pending, 0) },
 	},
 	{
+		id: "B6", name: "an inspect action that does not exist",
+		bad:  func(b *bed) { b.inspected(wsk.InspectPend + 1) },
+		good: func(b *bed) { b.inspected(wsk.InspectReject) },
+	},
+	{
 		id: "B7", name: "address list not freed",
 		bad:  func(b *bed) { b.resolve() },
 		good: func(b *bed) { b.npi.Dispatch.FreeAddressInfo(b.npi.Client, b.resolve()) },
