@@ -165,7 +165,7 @@ func (s *ConnectionSocket) Release(dataIndication *DataIndication) ntstatus.Stat
 // STATUS_INVALID_ADDRESS_COMPONENT for an address of another family or without
 // host or port. The IRP can also complete with STATUS_CONNECTION_REFUSED,
 // STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, STATUS_HOST_UNREACHABLE,
-// STATUS_CONNECTION_RESET or STATUS_CANCELLED.
+// STATUS_PROTOCOL_UNREACHABLE, STATUS_CONNECTION_RESET or STATUS_CANCELLED.
 func (s *ConnectionSocket) ConnectEx(remoteAddress *SockAddr, buffer *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 	return s.f().connectEx(remoteAddress, buffer, flags, i)
 }

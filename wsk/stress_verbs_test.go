@@ -2,6 +2,7 @@ package wsk_test
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -100,6 +101,10 @@ func (v *victim) begin(rng *rand.Rand) {
 		v.named(rng, "Listen")
 	case v.is&onTCP != 0:
 		v.named(rng, "ConnectEx")
+		for range rng.IntN(60) { // most of them come to be connected
+			v.storm.weather(rng)
+			runtime.Gosched()
+		}
 	}
 }
 
