@@ -66,6 +66,15 @@ func (g *gate) decide(id wsk.RequestID, accept bool) error {
 	return nil
 }
 
+// drop ends a request and reports whether it waited.
+func (g *gate) drop(id wsk.RequestID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waited := g.waiting[id]
+	delete(g.waiting, id)
+	return waited
+}
+
 func (g *gate) seen() []decision {
 	synctest.Wait()
 	g.mu.Lock()

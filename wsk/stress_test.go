@@ -91,7 +91,11 @@ func newStorm(t *testing.T, mode wsk.CompletionMode, seed, number uint64) *storm
 	s := &storm{t: t, p: wsktest.NewProvider(t), seed: seed<<20 + number, succeeded: make([]atomic.Int64, len(stressVerbs))}
 	s.p.SetCompletionMode(mode, s.seed)
 	s.p.SetResolver(book{})
-	if err := s.p.Start(wsktest.DatagramNetwork{Network: s.newTransport, Datagrams: s.newMailbox}); err != nil {
+	network := wsktest.DatagramNetwork{
+		Network: s.newTransport, Datagrams: s.newMailbox,
+		Raw: func(v6 bool, _ uint8) (wsk.Datagram, error) { return s.newMailbox(v6) },
+	}
+	if err := s.p.Start(network); err != nil {
 		t.Fatal(err)
 	}
 	s.reg = register(t, s.p, wsk.Version1_0)
@@ -142,7 +146,7 @@ func (s *storm) nothingIsLeft() {
 		s.t.Errorf("%d IRPs have not completed", n)
 	}
 	for _, e := range s.ends {
-		if seen := e.Seen(); e.known.Load() && !seen.Closed && !seen.Aborted {
+		if seen := e.Seen(); e.known.Load() && !seen.Closed && !seen.Aborted && !e.silenced.Load() {
 			s.t.Errorf("a transport was not given up: %+v", seen)
 		}
 	}
@@ -166,9 +170,13 @@ func (s *storm) roll(n uint64) uint64 {
 // farEnd is a peer and how far it has come.
 type farEnd struct {
 	*wsktest.Peer
-	known atomic.Bool // the provider has the transport
-	mu    sync.Mutex
-	taken bool // the connect was answered
+	gate
+	known    atomic.Bool // the provider has the transport
+	asks     atomic.Bool // it is a conditional listener
+	silenced atomic.Bool // it was given up in silence
+	mu       sync.Mutex
+	taken    bool // the connect was answered
+	last     wsk.RequestID
 }
 
 func (s *storm) newTransport(bool) (wsk.Transport, error) {
@@ -185,9 +193,20 @@ func (s *storm) end(p *wsktest.Peer) *farEnd {
 		defer s.mu.Unlock()
 		s.live = slices.DeleteFunc(s.live, func(l *farEnd) bool { return l == e })
 	}
-	abort, closing, accept := p.Transport.AbortFunc, p.Transport.CloseFunc, p.Transport.AcceptFunc
+	abort, closing, accept, bind := p.Transport.AbortFunc, p.Transport.CloseFunc, p.Transport.AcceptFunc, p.Transport.BindFunc
+	p.Transport.BindFunc = func(local netip.AddrPort) error { return bind(s.free(local)) }
 	p.Transport.AbortFunc = func() { abort(); over() }
 	p.Transport.CloseFunc = func() error { defer over(); return closing() }
+	p.Transport.SilenceFunc = func() (func(), error) { return func() { e.silenced.Store(true); over() }, nil }
+	p.Transport.SetInspectFunc = func(on bool) error { e.asks.Store(on); return nil }
+	p.Transport.NextRequestFunc = e.next
+	p.Transport.DecideFunc = func(id wsk.RequestID, accept bool) error {
+		err := e.decide(id, accept)
+		if err == nil && accept {
+			e.arrive(s, id)
+		}
+		return err
+	}
 	p.Transport.AcceptFunc = func() (wsk.Transport, error) {
 		t, err := accept()
 		if err == nil {
@@ -212,7 +231,23 @@ func (s *storm) newMailbox(bool) (wsk.Datagram, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.boxes = append(s.boxes, m)
-	return m, nil
+	return stormBox{m, s}, nil
+}
+
+// stormBox is a mailbox with a port of its own.
+type stormBox struct {
+	*wsktest.Mailbox
+	storm *storm
+}
+
+func (b stormBox) Bind(local netip.AddrPort) error { return b.Mailbox.Bind(b.storm.free(local)) }
+
+// free gives an address without a port one that nobody has.
+func (s *storm) free(a netip.AddrPort) netip.AddrPort {
+	if a.Port() != 0 {
+		return a
+	}
+	return netip.AddrPortFrom(a.Addr(), uint16(s.ports.Add(1)))
 }
 
 // weather does something to some far end.
@@ -234,9 +269,11 @@ func (s *storm) weather(rng *rand.Rand) {
 		return
 	}
 	switch seen := e.Seen(); {
+	case e.asks.Load():
+		e.request(rng)
 	case seen.Backlog > 0:
 		if seen.Waiting < 4 {
-			e.arrive(s)
+			e.arrive(s, 0)
 		}
 	case seen.Connecting:
 		e.answer(rng)
@@ -245,7 +282,25 @@ func (s *storm) weather(rng *rand.Rand) {
 	}
 }
 
-func (e *farEnd) arrive(s *storm) { s.end(e.Arrive(remoteA)) }
+// arrive makes a connection, which came from a request unless that is 0.
+func (e *farEnd) arrive(s *storm, id wsk.RequestID) {
+	e.Arrive(remoteA, func(far *wsktest.Peer) {
+		far.Transport.Request = id
+		s.end(far)
+	})
+}
+
+// request makes a request, or ends one.
+func (e *farEnd) request(rng *rand.Rand) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	q := wsk.Request{ID: e.last, Local: server4.AddrPort(), Remote: remoteA, Gone: true}
+	if rng.IntN(4) > 0 || !e.drop(q.ID) {
+		e.last++
+		q.ID, q.Gone = e.last, false
+	}
+	e.put(e.Peer, q)
+}
 
 // answer answers a connect, most of the time well, or does something else to a
 // connection that is up.

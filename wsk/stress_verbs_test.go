@@ -44,6 +44,7 @@ type victim struct {
 	children []*victim
 	data     []*wsk.DataIndication
 	grams    []*wsk.DatagramIndication
+	asked    []wsk.InspectID  // connection requests that wait for a decision
 	others   []*wsktest.Entry // requests that are not the socket's
 }
 
@@ -70,9 +71,10 @@ func (s *storm) create(rng *rand.Rand) *victim {
 		{onListen, wsk.FlagListenSocket, wsk.SOCK_STREAM, wsk.IPPROTO_TCP},
 		{onStream, wsk.FlagStreamSocket, wsk.SOCK_STREAM, wsk.IPPROTO_TCP},
 		{onDatagram, wsk.FlagDatagramSocket, wsk.SOCK_DGRAM, wsk.IPPROTO_UDP},
+		{onDatagram, wsk.FlagDatagramSocket, wsk.SOCK_RAW, wsk.IPPROTO_ICMP},
 		{onConnection, wsk.FlagConnectionSocket, wsk.SOCK_STREAM, wsk.IPPROTO_TCP},
 	}
-	k := kinds[min(rng.IntN(9), 4)]
+	k := kinds[min(rng.IntN(10), len(kinds)-1)]
 	v := s.victim(k.is)
 	tables := map[int]wsk.EventTable{
 		onListen: v.listenTable(), onConnection: v.connectionTable(), onDatagram: v.datagramTable(),
@@ -93,6 +95,9 @@ func (s *storm) create(rng *rand.Rand) *victim {
 
 // begin brings the socket to where it can do something.
 func (v *victim) begin(rng *rand.Rand) {
+	if v.is == onListen && rng.IntN(2) == 0 {
+		v.named(rng, "ask before accepting")
+	}
 	if v.is != onBasic {
 		v.named(rng, "Bind")
 	}
@@ -178,7 +183,34 @@ func (v *victim) listenTable() *wsk.ClientListenDispatch {
 		*context, *dispatch = child, child.connectionTable()
 		v.bear(child, s)
 		return ntstatus.Success
+	}, InspectEvent: func(_ any, _, _ *wsk.SockAddr, id *wsk.InspectID) wsk.InspectAction {
+		v.enter()
+		defer v.leave()
+		v.closeInside()
+		action := wsk.InspectAction(v.storm.roll(3))
+		if action == wsk.InspectPend && id != nil {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.asked = append(v.asked, *id)
+		}
+		return action
+	}, AbortEvent: func(any, *wsk.InspectID) ntstatus.Status {
+		v.enter()
+		defer v.leave()
+		return ntstatus.Success
 	}}
+}
+
+// request takes one that waits for a decision, or makes one up.
+func (v *victim) request(rng *rand.Rand) *wsk.InspectID {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if rng.IntN(5) == 0 || len(v.asked) == 0 {
+		return &wsk.InspectID{Key: rng.Uint64()}
+	}
+	id := v.asked[0]
+	v.asked = v.asked[1:]
+	return &id
 }
 
 func (v *victim) connectionTable() *wsk.ClientConnectionDispatch {
@@ -389,9 +421,15 @@ var stressVerbs = []stressVerb{
 			Accept(uint32, any, *wsk.ClientConnectionDispatch, *wsk.SockAddr, *wsk.SockAddr, *irp.IRP) ntstatus.Status
 		}).Accept(0, c.child, c.child.connectionTable(), new(wsk.SockAddr), new(wsk.SockAddr), i)
 	}, false},
-	{"InspectComplete", onListen, 2, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
-		return v.any.(*wsk.ListenSocket).InspectComplete(&wsk.InspectID{Key: c.rng.Uint64()}, wsk.InspectAccept, i)
-	}, true},
+	{"InspectComplete", onListen, 10, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.(*wsk.ListenSocket).InspectComplete(v.request(c.rng), wsk.InspectAction(c.rng.IntN(2)), i)
+	}, false},
+	{"ask before accepting", onListen, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.ControlSocket(wsk.SetOption, wsk.SO_CONDITIONAL_ACCEPT, wsk.SOL_SOCKET, le(1), nil, nil, i)
+	}, false},
+	{"be silent", onTCP, 1, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
+		return v.any.ControlSocket(wsk.Ioctl, wsk.SIO_WSK_SET_TCP_SILENT_MODE, 0, nil, nil, nil, i)
+	}, false},
 	{"SendTo", onDatagram, 20, func(v *victim, c *stressCall, i *irp.IRP) ntstatus.Status {
 		return v.any.(*wsk.DatagramSocket).SendTo(randomBuf(c.rng), 0, &server4, nil, i)
 	}, false},

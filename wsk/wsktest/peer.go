@@ -74,14 +74,15 @@ func (p *Peer) Accept() {
 }
 
 // Arrive connects to the listening transport from remote and returns the far end of
-// the new connection, which waits until it is accepted.
-func (p *Peer) Arrive(remote netip.AddrPort) *Peer {
+// the new connection, which waits until it is accepted. prepare is called before it can
+// be, to set functions of its transport.
+func (p *Peer) Arrive(remote netip.AddrPort, prepare ...func(far *Peer)) *Peer {
 	q := NewPeer()
-	q.remote, q.progress = remote, wsk.ProgressDone
-	p.change(func() {
-		q.local = p.local
-		p.waiting = append(p.waiting, q)
-	})
+	q.local, q.remote, q.progress = p.localAddr(), remote, wsk.ProgressDone
+	for _, f := range prepare {
+		f(q)
+	}
+	p.change(func() { p.waiting = append(p.waiting, q) })
 	return q
 }
 
