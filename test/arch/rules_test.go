@@ -23,6 +23,7 @@ const (
 	gvisor    = "gvisor.dev/gvisor/..."
 	netstack  = "gvisor.dev/gvisor/pkg/tcpip/stack"
 	anyImport = "..."
+	yaml      = "github.com/goccy/go-yaml/..."
 	thirdSide = "*." // pattern of an import path with a dot in its first element
 )
 
@@ -52,6 +53,17 @@ var rules = []rule{
 		never:  []string{"./...", thirdSide, "net"},
 		unless: []string{"./wsk", "./wsk/irp", "./wsk/ntstatus"},
 		reason: "the verifier sees what crosses the edge of wsk: it has no network, and no provider depends on it",
+	},
+	{
+		rooms:  []string{"wsk/scenario"},
+		never:  []string{"./...", thirdSide},
+		unless: []string{"./wsk", "./wsk/irp", "./wsk/ntstatus", "./wsk/verifier", yaml},
+		reason: "scenarios run in any world: cmd makes it, with its network and its peer",
+	},
+	{
+		rooms: []string{"..."}, except: []string{"wsk/scenario", "cmd/..."},
+		never:  []string{yaml},
+		reason: "scenarios and settings are files that people write; nothing else reads any",
 	},
 	{
 		rooms: []string{"wsk/ntstatus"},
