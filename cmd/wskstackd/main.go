@@ -3,6 +3,7 @@
 //	wskstackd demo               Fast Open, shown with packets and counters
 //	wskstackd connect HOST:PORT  netcat whose first bytes ride in the SYN
 //	wskstackd listen [HOST]:PORT its other end, with data accepted in SYNs
+//	wskstackd wsk run SCENARIO   Winsock Kernel calls, each IRP accounted for
 //	wskstackd version
 //
 // What it can do is in internal/cli; wskstackd help exit-codes lists how it ends.

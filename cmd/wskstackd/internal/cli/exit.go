@@ -29,7 +29,7 @@ var exitTable = []struct {
 	text string
 }{
 	{"0", "done; for demo: every claim held"},
-	{"1", "it failed: a claim of the demo is false, the peer refused or reset the connection, it timed out or was idle, or the output cannot be written"},
+	{"1", "it failed: a claim of the demo is false, a scenario failed, the peer refused or reset the connection, it timed out or was idle, or the output cannot be written"},
 	{"2", "wrong usage: an unknown command or flag, a value that cannot be (port, device name, an address that no host has, or that is not for listening), standard input closed"},
 	{"69", "something needed is not there: no /dev/net/tun, the device name is taken, no such namespace, no route, the name does not resolve, the address to listen on is taken, no such directory"},
 	{"77", "not permitted: a privilege or the right to open a file is missing"},

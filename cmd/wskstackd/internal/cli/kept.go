@@ -36,7 +36,7 @@ func (k *kept) after(err error) error {
 		return err
 	case err == nil:
 		return k.err
-	case errors.Is(err, errClaimsFalse):
+	case errors.Is(err, errClaimsFalse), errors.Is(err, errScenariosFailed):
 		return fmt.Errorf("%w; %w", err, k.err)
 	}
 	return err

@@ -105,7 +105,8 @@ off. 'wskstackd help exit-codes' lists the exit codes.`,
 		return usagef("%w: see '%s --help'", err, cmd.CommandPath())
 	})
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newDemo(stdio), newConnect(stdio), newListen(stdio), newBench(stdio), newVersion(stdio), newExitCodes(stdio))
+	root.AddCommand(newDemo(stdio), newConnect(stdio), newListen(stdio), newBench(stdio), newWSK(stdio),
+		newVersion(stdio), newExitCodes(stdio))
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Args = usageArgs(cmd.Args)
 	}

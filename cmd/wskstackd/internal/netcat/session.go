@@ -54,6 +54,15 @@ func openSession(h host, o Options, remote netip.AddrPort) (*Session, error) {
 // its addresses and routes when Close returns. The error is of the device.
 func (s *Session) Close() error { return s.close() }
 
+// Stack is the session's stack, which the session closes.
+func (s *Session) Stack() *stack.Stack { return s.stack }
+
+// Remote is the target.
+func (s *Session) Remote() netip.AddrPort { return s.remote }
+
+// Local is the stack's address.
+func (s *Session) Local() netip.Addr { return s.sides[0].own.Addr() }
+
 // String says through what the session goes.
 func (s *Session) String() string {
 	return fmt.Sprintf("to %v from %v, through %s to the host's %v", s.remote, s.sides[0].own.Addr(), s.device.Name(), s.link.Addr())
