@@ -26,6 +26,18 @@
 // dropped and counted if it is wrong. Over a device without offloads netstack
 // verifies and completes every checksum itself.
 //
+// # Without a device
+//
+// Packets may come from anything: Pipe makes a device whose other end is a program, and
+// FromReadWriter one of whatever reads and writes a packet a call. Config.Clock, and
+// stack.Config.Clock above it, need not be the system's.
+//
+//	dev, end := iolink.Pipe(1500, 256)
+//	link, err := iolink.New(dev, iolink.Config{})  // a Config.Link for a stack, or a
+//	...                                            // lower link for fastopen.New
+//	n, err := end.Read(buf)                        // a packet that the stack has sent
+//	_, err = end.Write(packet)                     // one that it is to have
+//
 // Limits: Link speaks raw IP, without a link-layer header, and no link-layer
 // addresses. With offloads on, the transport checksum of a datagram that arrives in
 // fragments is not verified, since no fragment has it.
