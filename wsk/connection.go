@@ -28,13 +28,25 @@ func (s *ConnectionSocket) f() *flow {
 // used only without an IRP.
 //
 // It answers STATUS_PENDING; STATUS_INVALID_PARAMETER for a value too short or
-// out of range; STATUS_BUFFER_TOO_SMALL; STATUS_INVALID_DEVICE_STATE if it is too
-// late for the option (TCP_FASTOPEN and TCP_MAXSEG after connect, IPV6_V6ONLY
-// after bind); STATUS_NOT_SUPPORTED for any other option, level or ioctl. The
-// ioctls SIO_WSK_QUERY_IDEAL_SEND_BACKLOG and SIO_WSK_QUERY_RECEIVE_BACKLOG give a
-// number of bytes as a little-endian u64, on a socket that has connected. The
-// ioctls SIO_WSK_REGISTER_EXTENSION and SIO_WSK_QUERY_INSPECT_ID take no IRP and
-// answer STATUS_NOT_SUPPORTED and STATUS_INVALID_DEVICE_REQUEST.
+// out of range, or that contradicts another option; STATUS_BUFFER_TOO_SMALL;
+// STATUS_INVALID_DEVICE_STATE if it is too late for the option (TCP_FASTOPEN and
+// TCP_MAXSEG after connect, IPV6_V6ONLY, SO_REUSEADDR and SO_EXCLUSIVEADDRUSE after
+// bind); STATUS_NOT_SUPPORTED for any other option, level or ioctl: FUNCTIONS.md lists
+// them all. The ioctls SIO_WSK_QUERY_IDEAL_SEND_BACKLOG and
+// SIO_WSK_QUERY_RECEIVE_BACKLOG give a number of bytes as a little-endian u64, on a
+// socket that has connected. SIO_KEEPALIVE_VALS takes three u32: on or off, and the
+// idle time and the interval in milliseconds.
+//
+// SIO_WSK_SET_TCP_SILENT_MODE makes a connection silent on which no send or disconnect
+// is pended: nothing is sent any more, what comes in is dropped, and all functions but
+// CloseSocket, which then sends no RST, answer STATUS_INVALID_DEVICE_STATE.
+//
+// Three ioctls take no IRP. SIO_WSK_QUERY_INSPECT_ID gives the Bytes of the InspectID
+// that the connection was admitted by, or answers STATUS_INVALID_DEVICE_REQUEST.
+// SIO_ADDRESS_LIST_QUERY gives the network's addresses of the socket's family: a count
+// as u32, then the Bytes of a SockAddr for each; STATUS_BUFFER_OVERFLOW and the size
+// that is needed if they do not fit. SIO_WSK_REGISTER_EXTENSION answers
+// STATUS_NOT_SUPPORTED.
 //
 // SO_WSK_EVENT_CALLBACK takes the Bytes of an EventCallbackControl, on a socket that
 // has connected: any number of events to enable, or EventDisable and one to disable.
@@ -59,7 +71,8 @@ func (s *ConnectionSocket) CloseSocket(i *irp.IRP) ntstatus.Status {
 // Bind sets the local address (WskBind), of the socket's family; the wildcard
 // leaves the choice of the IP to the connect, port 0 asks for a free one. flags
 // must be 0. It answers STATUS_PENDING, STATUS_INVALID_PARAMETER,
-// STATUS_INVALID_DEVICE_STATE if already bound, STATUS_ADDRESS_ALREADY_EXISTS,
+// STATUS_INVALID_DEVICE_STATE if already bound, STATUS_ADDRESS_ALREADY_EXISTS or
+// STATUS_ACCESS_DENIED if another socket has the address and does not share it,
 // STATUS_INVALID_ADDRESS_COMPONENT if the address is not local or of another
 // family, STATUS_TOO_MANY_ADDRESSES.
 func (s *ConnectionSocket) Bind(localAddress *SockAddr, flags uint32, i *irp.IRP) ntstatus.Status {

@@ -5,9 +5,13 @@ import (
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
 
-// DatagramSocket is a socket of the datagram category, for UDP; its methods are
-// WSK_PROVIDER_DATAGRAM_DISPATCH in the table's order. It comes from
-// ProviderDispatch.Socket.
+// DatagramSocket is a socket of the datagram category, for UDP, or raw for ICMP and
+// ICMPv6; its methods are WSK_PROVIDER_DATAGRAM_DISPATCH in the table's order. It comes
+// from ProviderDispatch.Socket.
+//
+// A raw socket has no port: those of addresses are ignored, and 0 in what it tells. It
+// sends what the IP packet carries, with the ICMP checksum in it (that of ICMPv6 is
+// filled in), and receives that with the IPv4 header in front, or none for IPv6.
 type DatagramSocket struct{ flow *flow }
 
 // f returns the socket's flow, nil for a nil or zero socket: then every function
@@ -26,6 +30,7 @@ func (s *DatagramSocket) f() *flow {
 // SockAddr: it is where datagrams go that have no address of their own, and datagrams
 // from elsewhere are dropped. SIO_WSK_SET_SENDTO_ADDRESS sets the former alone. An
 // empty input takes either back. SO_WSK_EVENT_CALLBACK knows EventReceiveFrom.
+// IP_ADD_MEMBERSHIP and its kin take an IP_MREQ or IPV6_MREQ, in binary form.
 // IP_PKTINFO, IP_HOPLIMIT, IPV6_PKTINFO and IPV6_HOPLIMIT ask for control
 // information about received datagrams.
 func (s *DatagramSocket) ControlSocket(what ControlType, controlCode, level uint32, input, output []byte, outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {

@@ -21,7 +21,8 @@ type ProviderDispatch struct {
 //
 // It answers STATUS_PENDING; STATUS_INVALID_PARAMETER for a nil or foreign
 // client, flags that are not one category, or a type, protocol or dispatch that does
-// not fit it; STATUS_NOT_SUPPORTED for another family, and for raw datagram sockets;
+// not fit it; STATUS_NOT_SUPPORTED for another family, and for raw datagram sockets of
+// another protocol than IPPROTO_ICMP or, for AF_INET6, IPPROTO_ICMPV6;
 // STATUS_DEVICE_NOT_READY after Stop or Deregister. It does not block.
 func (d *ProviderDispatch) Socket(client *Client, addressFamily, socketType uint16, protocol, flags uint32,
 	socketContext any, dispatch EventTable, i *irp.IRP) ntstatus.Status {

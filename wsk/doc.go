@@ -63,11 +63,16 @@
 // An Observer is told of all of this; package verifier has one that finds misuse, by
 // the rules of VERIFIER.md.
 //
-// Limits: raw datagram sockets answer STATUS_NOT_SUPPORTED, and so does
-// conditional accept (SO_CONDITIONAL_ACCEPT, and with it the inspect and abort
-// callbacks): netstack answers a SYN to a listening endpoint by itself, and its one
-// way to be asked first, tcp.Forwarder, serves only addresses on which nothing
-// listens, gives up a goroutine for as long as each handshake takes, and cannot
-// abandon one. Owning process, owning thread and security descriptor have no
+// FUNCTIONS.md lists every function, option, ioctl and control code with what becomes
+// of it. What a transport can do besides carrying bytes is in interfaces of their own
+// (Inspector, Silencer, Sharer ...): over one that lacks them, the functions that need
+// them answer STATUS_NOT_SUPPORTED.
+//
+// Limits: raw sockets are there for ICMP and ICMPv6 alone. A pended connection request
+// waits for 75 seconds. Address sharing is decided among the provider's own sockets, by
+// Windows' table, where the check of a security context always denies; a port that
+// something else on the network holds answers STATUS_ADDRESS_ALREADY_EXISTS. Options
+// and ioctls without a meaning here are refused, those about the network's addresses
+// changing among them. Owning process, owning thread and security descriptor have no
 // meaning here, and Socket and SocketConnect do not have these parameters.
 package wsk

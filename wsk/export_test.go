@@ -121,3 +121,19 @@ func Hooks(s *ConnectionSocket, segs [][]byte) {
 	c.leave(ntstatus.Success)
 	s.flow.calling(EventReceive, nil, nil, false).answered(ntstatus.Success, 0, 0)
 }
+
+// OwnOptions are level and code of every option in the provider's table, OwnIoctls the
+// codes of every ioctl.
+func OwnOptions() (all [][2]uint32) {
+	for _, o := range optionTable {
+		all = append(all, [2]uint32{o.level, o.code})
+	}
+	return all
+}
+
+func OwnIoctls() (all []uint32) {
+	for _, c := range ioctlTable {
+		all = append(all, c.code)
+	}
+	return all
+}

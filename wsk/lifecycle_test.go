@@ -318,6 +318,7 @@ func (r *rig) become(s *wsk.ListenSocket, fn wsk.Function, state wsk.State) (rel
 			set(t, s, wsk.SOL_SOCKET, wsk.SO_CONDITIONAL_ACCEPT, 0)
 		}
 		q.pends(t, s.Bind(&wildcard6, 0, q.IRP)).ends(t, ntstatus.Success, 0)
+	default:
 	}
 	switch state {
 	case wsk.Closing:
@@ -329,6 +330,7 @@ func (r *rig) become(s *wsk.ListenSocket, fn wsk.Function, state wsk.State) (rel
 		return func() { close(held) }
 	case wsk.Closed:
 		r.close(s)
+	default:
 	}
 	return func() {}
 }
@@ -376,8 +378,9 @@ func listenCall(s *wsk.ListenSocket, fn wsk.Function) func(q *request) ntstatus.
 		}
 	case wsk.FnClose:
 		return func(q *request) ntstatus.Status { return s.CloseSocket(q.IRP) }
+	default:
+		return nil
 	}
-	return nil
 }
 
 // in makes a socket in a state; release lets go of what holds it there.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -49,6 +50,7 @@ type rig struct {
 	peers []*wsktest.Peer
 	boxes []*wsktest.Mailbox
 	ports uint16 // listening sockets so far
+	raw   func(v6 bool, protocol uint8) (wsk.Datagram, error)
 }
 
 // bubble runs f with a rig inside a synctest bubble and deregisters afterwards:
@@ -71,7 +73,7 @@ func newRig(t *testing.T) *rig {
 func newRigOn(t *testing.T, p *wsk.Provider) *rig {
 	t.Helper()
 	r := &rig{t: t, p: p}
-	err := r.p.Start(wsktest.DatagramNetwork{Datagrams: func(bool) (wsk.Datagram, error) {
+	err := r.p.Start(wsktest.DatagramNetwork{Own: []netip.Addr{netip.MustParseAddr("192.0.2.99")}, Raw: r.makeRaw, Datagrams: func(bool) (wsk.Datagram, error) {
 		m := &wsktest.Mailbox{}
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -95,6 +97,13 @@ func newRigOn(t *testing.T, p *wsk.Provider) *rig {
 		t.Fatal(st)
 	}
 	return r
+}
+
+func (r *rig) makeRaw(v6 bool, protocol uint8) (wsk.Datagram, error) {
+	if r.raw == nil {
+		return nil, syscall.EPROTONOSUPPORT
+	}
+	return r.raw(v6, protocol)
 }
 
 // end releases and deregisters; what is left over is named.

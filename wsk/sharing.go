@@ -125,6 +125,7 @@ func (c *claim) after(first *claim) ntstatus.Status {
 		return ntstatus.Success
 	}
 	switch shareTable[c.mode][c.kind()][first.mode][first.kind()] {
+	case shareOK:
 	case shareInUse:
 		return ntstatus.AddressAlreadyExists
 	case shareDenied, shareCheck:

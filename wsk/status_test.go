@@ -853,6 +853,10 @@ func controlProvocations(add adder) {
 		add("ControlSocket", ntstatus.BufferTooSmall, "no room for a backlog"+where, func(s *scene) outcome {
 			return ask(control(s.stage(flag, true, true), wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 7)))
 		})
+		add("ControlSocket", ntstatus.BufferOverflow, "a list of addresses that does not fit"+where, func(s *scene) outcome {
+			st := s.stage(flag, true, true)
+			return outcome{nil, st.s.ControlSocket(wsk.Ioctl, wsk.SIO_ADDRESS_LIST_QUERY, 0, nil, make([]byte, 3), nil, nil)}
+		})
 		add("ControlSocket", ntstatus.ConnectionReset, "a backlog of a broken connection"+where, func(s *scene) outcome {
 			return ask(control(s.stage(flag, true, true).broken(syscall.ECONNRESET), wsk.Ioctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, nil, make([]byte, 8)))
 		})

@@ -118,10 +118,9 @@ func (l *Link) stops(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer
 		return false
 	}
 	k := key{local: h.Dst, remote: h.Src}
-	v := pass
 	if connections(l.active.Load()) != 0 {
-		var known bool
-		if v, known = l.judge(k, func(r *request) verdict { return r.fromPeer(h) }); known && v != renew {
+		v, known := l.judge(k, func(r *request) verdict { return r.fromPeer(h) })
+		if known && v != renew {
 			return v == swallow || v == giveUp
 		}
 	}
