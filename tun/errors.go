@@ -36,8 +36,9 @@ var (
 	ErrClosed error = closedError{}
 	// ErrGone is what Read and Write return once the kernel's side of the
 	// device is gone (deleted by an administrator). It is permanent: close the
-	// Device.
-	ErrGone = errors.New("tun: the device was deleted: close it and open a new one")
+	// Device. Also syscall.ENODEV, by which readers that do not know this package
+	// see that it is.
+	ErrGone error = &sentinel{"tun: the device was deleted: close it and open a new one", unix.ENODEV}
 	// ErrOffload is what Write returns for a packet with offload facts that
 	// Offloads did not promise.
 	ErrOffload = ippkt.ErrOffload
