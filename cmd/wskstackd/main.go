@@ -4,6 +4,7 @@
 //	wskstackd connect HOST:PORT  netcat whose first bytes ride in the SYN
 //	wskstackd listen [HOST]:PORT its other end, with data accepted in SYNs
 //	wskstackd wsk run SCENARIO   Winsock Kernel calls, each IRP accounted for
+//	wskstackd run                proxy and ports over the stack, for other programs
 //	wskstackd version
 //
 // What it can do is in internal/cli; wskstackd help exit-codes lists how it ends.

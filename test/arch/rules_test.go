@@ -133,6 +133,20 @@ var rules = []rule{
 		reason: "flags and environment are read in cmd/ and handed on as Config",
 	},
 	{
+		rooms: []string{"cmd/wskstackd/internal/proxy", "cmd/wskstackd/internal/pump", "cmd/wskstackd/internal/fault"},
+		never: []string{"./..."}, deep: true,
+		reason: "what reads a client's bytes and what moves them are tested without a stack, a device or a privilege",
+	},
+	{
+		rooms: []string{"cmd/wskstackd/internal/proxy"},
+		never: []string{"os", "time", thirdSide}, reason: "the parsers are pure: bytes in, a request or an error out",
+	},
+	{
+		rooms: []string{"..."}, except: []string{"cmd/...", "test/..."},
+		never:  []string{"github.com/google/nftables/...", "github.com/prometheus/..."},
+		reason: "firewalls and metrics are the daemon's; a library shows its counters as a struct",
+	},
+	{
 		rooms: []string{"..."}, except: []string{"cmd/..."},
 		never:  []string{"log"},
 		reason: "a library says nothing unless it is given a *slog.Logger",
@@ -247,6 +261,9 @@ func TestRulesSayWhatTheyMean(t *testing.T) {
 		"cobra in stack":              {[][2]string{{ours("stack"), "github.com/spf13/cobra"}}, true},
 		"cobra in cmd":                {[][2]string{{ours("cmd/wskstackd"), "github.com/spf13/cobra"}}, false},
 		"log in test":                 {[][2]string{{ours("test/relay"), "log"}}, true},
+		"proxy to stack":              {[][2]string{{ours("cmd/wskstackd/internal/proxy"), ours("stack")}}, true},
+		"proxy to a clock":            {[][2]string{{ours("cmd/wskstackd/internal/proxy"), "time"}}, true},
+		"metrics in stack":            {[][2]string{{ours("stack"), "github.com/prometheus/client_golang/prometheus"}}, true},
 		"slog anywhere":               {[][2]string{{ours("stack"), "log/slog"}}, false},
 		"cmd within cmd":              {[][2]string{{ours("cmd/wskstackd"), ours("cmd/wskstackd/demo")}}, false},
 		"test to cmd":                 {[][2]string{{ours("test/e2e"), ours("cmd/wskstackd/demo")}}, false},

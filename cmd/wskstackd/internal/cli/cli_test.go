@@ -49,7 +49,7 @@ func run(t *testing.T, args ...string) result {
 }
 
 func TestHelpHasExamplesFirst(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"demo", "--help"}, {"connect", "-h"}, {"listen", "-h"}, {"bench", "connect", "-h"}, {"help", "version"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"demo", "--help"}, {"connect", "-h"}, {"listen", "-h"}, {"run", "-h"}, {"bench", "connect", "-h"}, {"help", "version"}} {
 		r := run(t, args...)
 		if r.code != exitOK || r.err != "" {
 			t.Errorf("%q: exit code %d, %q", args, r.code, r.err)
@@ -120,6 +120,20 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"connect", "--link", "10.0.0.1", "192.0.2.1:80"}, "no address with a prefix length"},
 		{[]string{"connect", "--repeat", "0", "192.0.2.1:80"}, "--repeat 0"},
 		{[]string{"connect", "--wait", "-1s", "192.0.2.1:80"}, "--wait -1s"},
+		{[]string{"run", "extra"}, "see 'wskstackd run --help'"},
+		{[]string{"run", "--listen", "0.0.0.0:1080"}, "loopback address only"},
+		{[]string{"run", "--listen", "1080"}, "is not ADDRESS:PORT"},
+		{[]string{"run", "--listen", ""}, "nothing to do"},
+		{[]string{"run", "--listen", "127.0.0.1:1080,wait=1h"}, "from 0s to 5s"},
+		{[]string{"run", "--forward", "127.0.0.1:80"}, "is not LADDR=RADDR"},
+		{[]string{"run", "--expose", ":0=127.0.0.1:80"}, "of the stack"},
+		{[]string{"run", "--metrics", "9090"}, "--metrics"},
+		{[]string{"run", "--deny", "ten"}, "is no network"},
+		{[]string{"run", "--dns", "localhost"}, "is no address of a name server"},
+		{[]string{"run", "--link", "10.0.0.1"}, "no address with a prefix length"},
+		{[]string{"run", "--log", "xml"}, "use auto, text or json"},
+		{[]string{"run", "--log-level", "loud"}, "use debug, info, warn or error"},
+		{[]string{"run", "--drain", "0s"}, "--drain 0s"},
 	} {
 		r := run(t, c.args...)
 		if r.code != exitUsage || r.out != "" || strings.Count(r.err, "\n") != 1 || !strings.HasPrefix(r.err, "wskstackd: ") || !strings.Contains(r.err, c.want) {

@@ -9,11 +9,16 @@ import (
 
 // colours says whether what is written to w may have colours.
 func colours(w io.Writer) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminal(w)
+}
+
+// terminal says whether what is written to w is read by people.
+func terminal(w io.Writer) bool {
 	if k, ok := w.(*kept); ok {
 		w = k.w
 	}
 	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !ok {
 		return false
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)

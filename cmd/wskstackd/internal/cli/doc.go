@@ -1,7 +1,7 @@
 // Package cli is the command line of wskstackd: commands, flags, help, what is
 // printed where, and exit codes.
 //
-//	main ──► Main(ctx, args, IO) ──► cobra ──► demo, connect, listen, wsk, version
+//	main ──► Main(ctx, args, IO) ──► cobra ──► demo, connect, listen, run, wsk, version
 //	                │                             │
 //	     exit code ◄┘◄── one line on stderr ◄─────┘ error
 //

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/demo"
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/netcat"
 	"github.com/wskstack/wskstack/test/netns"
 	"github.com/wskstack/wskstack/tun"
@@ -28,10 +29,10 @@ var exitTable = []struct {
 	code string
 	text string
 }{
-	{"0", "done; for demo: every claim held"},
+	{"0", "done; for demo: every claim held; for run: ended in good order, by a signal too"},
 	{"1", "it failed: a claim of the demo is false, a scenario failed, the peer refused or reset the connection, it timed out or was idle, or the output cannot be written"},
 	{"2", "wrong usage: an unknown command or flag, a value that cannot be (port, device name, an address that no host has, or that is not for listening), standard input closed"},
-	{"69", "something needed is not there: no /dev/net/tun, the device name is taken, no such namespace, no route, the name does not resolve, the address to listen on is taken, no such directory"},
+	{"69", "something needed is not there: no /dev/net/tun, the device name is taken, no such namespace, no route, the name does not resolve, the address to listen on is taken, no such directory, another daemon holds the runtime directory"},
 	{"77", "not permitted: a privilege or the right to open a file is missing"},
 	{"128+n", "ended by signal n: 130 for interrupt, 143 for terminate; listen ends so in good order"},
 }
@@ -74,11 +75,11 @@ func code(err error) int {
 			return exitSignal + int(n)
 		}
 		return exitFailure
-	case errors.As(err, &usage), errors.Is(err, netcat.ErrUsage), errors.Is(err, tun.ErrBadName), errors.Is(err, tun.ErrBadConfig):
+	case errors.As(err, &usage), errors.Is(err, netcat.ErrUsage), errors.Is(err, fault.ErrUsage), errors.Is(err, tun.ErrBadName), errors.Is(err, tun.ErrBadConfig):
 		return exitUsage
 	// Before netns.ErrPrivilege, which the demo's wires say of it too.
 	case errors.Is(err, tun.ErrNoDevice), errors.Is(err, tun.ErrBusy), errors.Is(err, tun.ErrNamespace),
-		errors.Is(err, netcat.ErrUnavailable), errors.Is(err, demo.ErrUnavailable):
+		errors.Is(err, netcat.ErrUnavailable), errors.Is(err, fault.ErrUnavailable), errors.Is(err, demo.ErrUnavailable):
 		return exitUnavailable
 	case errors.Is(err, netns.ErrPrivilege), errors.Is(err, os.ErrPermission):
 		return exitPermission

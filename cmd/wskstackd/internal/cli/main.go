@@ -90,7 +90,8 @@ off. 'wskstackd help exit-codes' lists the exit codes.`,
 		Example: `  wskstackd demo
   wskstackd demo --json --family 6
   printf 'GET / HTTP/1.0\r\n\r\n' | wskstackd connect --repeat 2 192.0.2.1:80
-  wskstackd listen --http . :80`,
+  wskstackd listen --http . :80
+  wskstackd run --nat`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -105,7 +106,7 @@ off. 'wskstackd help exit-codes' lists the exit codes.`,
 		return usagef("%w: see '%s --help'", err, cmd.CommandPath())
 	})
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newDemo(stdio), newConnect(stdio), newListen(stdio), newBench(stdio), newWSK(stdio),
+	root.AddCommand(newDemo(stdio), newConnect(stdio), newListen(stdio), newRun(stdio), newBench(stdio), newWSK(stdio),
 		newVersion(stdio), newExitCodes(stdio))
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Args = usageArgs(cmd.Args)

@@ -34,10 +34,16 @@ func (f *talkFlags) place(p *netcat.Place) error {
 	if f.link == "" {
 		return nil
 	}
-	link, err := netip.ParsePrefix(f.link)
-	if err != nil {
-		return usagef("--link %q is no address with a prefix length: write 198.18.77.1/30 or fd00::1/126", f.link)
-	}
+	link, err := parseLink(f.link)
 	p.Link = link
-	return nil
+	return err
+}
+
+// parseLink reads the host's address on a link.
+func parseLink(text string) (netip.Prefix, error) {
+	link, err := netip.ParsePrefix(text)
+	if err != nil {
+		return link, usagef("--link %q is no address with a prefix length: write 198.18.77.1/30 or fd00::1/126", text)
+	}
+	return link, nil
 }

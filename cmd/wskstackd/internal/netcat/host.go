@@ -191,3 +191,17 @@ func appendPrefix(to []netip.Prefix, ip, mask []byte) []netip.Prefix {
 	}
 	return append(to, netip.PrefixFrom(addr, bits))
 }
+
+// FreeLink finds a network that the host of the caller's namespace does not use, or
+// checks the one that was asked for. It returns the host's address on it and the one
+// for a stack.
+func FreeLink(asked netip.Prefix, v6 bool) (link, own netip.Prefix, err error) {
+	if link, err = (host{}).freeLink(asked, netip.Addr{}, v6); err != nil {
+		return netip.Prefix{}, netip.Prefix{}, err
+	}
+	own, ok := ownAddress(link)
+	if !ok {
+		return netip.Prefix{}, netip.Prefix{}, usage("--link %v: it needs two usable addresses, as 198.18.77.1/30 and fd00::1/126 have", link)
+	}
+	return link, own, nil
+}
