@@ -110,7 +110,9 @@ func (d *ProviderDispatch) make(c *Call, client *Client, i *irp.IRP,
 		return refuseIRP(c, i, status)
 	}
 	f.exists(true)
+	f.mu.Lock() // Stop may have found it by now
 	f.enableStatic()
+	f.mu.Unlock()
 	status = start(f, c)
 	if !status.Success() {
 		f.disown()

@@ -138,18 +138,17 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 		g.inspected, _ = q.RequestID()
 	}
 	g.local, g.remote = t.LocalAddr(), t.RemoteAddr()
+	// It is complete before Stop can find it on the books, and withdraw it.
+	g.transport = t
+	g.happen(hapAccepted)
+	g.in.backlog = t.IdealBacklog()
+	t.SetWake(g.wake)
 	if status := f.client.adopt(g); status != ntstatus.Success {
 		t.Abort()
 		f.withdraw()
 		return nil, ntstatus.FileForcedClosed
 	}
 	g.exists(true)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.transport = t
-	g.happen(hapAccepted)
-	g.in.backlog = t.IdealBacklog()
-	t.SetWake(g.wake)
 	return g, ntstatus.Success
 }
 
