@@ -282,3 +282,28 @@ func Ioctl(s Controlled, code uint32, input []byte, size int) Verb[[]byte] {
 // CloseSocket closes a socket (WskCloseSocket). It cannot be cancelled: a limit that
 // is over does not end it.
 func CloseSocket(s Closer) Verb[None] { return plain(s.CloseSocket) }
+
+// InspectComplete decides about a connection request for which InspectEvent answered
+// InspectPend (WskInspectComplete).
+func InspectComplete(s *wsk.ListenSocket, id wsk.InspectID, action wsk.InspectAction) Verb[None] {
+	return plain(func(i *irp.IRP) ntstatus.Status { return s.InspectComplete(&id, action, i) })
+}
+
+// ConnectionEx is a connection or a stream socket.
+type ConnectionEx interface {
+	SendEx(buffer *wsk.Buf, flags uint32, controlInfo []byte, i *irp.IRP) ntstatus.Status
+	ReceiveEx(buffer *wsk.Buf, flags uint32, controlInfoLength *uint32, controlInfo []byte, controlFlags *uint32, i *irp.IRP) ntstatus.Status
+}
+
+// SendEx sends data (WskSendEx) and gives the number of bytes sent.
+func SendEx(s ConnectionEx, data []byte, flags uint32, controlInfo []byte) Verb[int] {
+	return counted(func(i *irp.IRP) ntstatus.Status { return s.SendEx(wsk.NewBuf(data), flags, controlInfo, i) })
+}
+
+// ReceiveEx receives at most size bytes (WskReceiveEx) and gives them. TCP has no
+// control information.
+func ReceiveEx(s ConnectionEx, size int, flags uint32) Verb[[]byte] {
+	return receiving(size, func(b *wsk.Buf, i *irp.IRP) ntstatus.Status {
+		return s.ReceiveEx(b, flags, new(uint32), nil, nil, i)
+	})
+}

@@ -141,6 +141,16 @@ func TestConnectionVerbs(t *testing.T) {
 		if n := got(t, send.Await(limit)); n != 6 {
 			t.Errorf("sent %d", n)
 		}
+		more := await.SendEx(s, []byte("more"), 0, nil).Async()
+		synctest.Wait()
+		c.peer().AckAll()
+		if n := got(t, more.Await(limit)); n != 4 {
+			t.Errorf("sent %d", n)
+		}
+		c.peer().Deliver([]byte("ex"))
+		if b := got(t, await.ReceiveEx(s, 100, 0).Sync(limit)); string(b) != "ex" {
+			t.Errorf("received %q", b)
+		}
 		c.peer().Deliver([]byte("answer"))
 		if b := got(t, await.Receive(s, 100, 0).Sync(limit)); string(b) != "answer" {
 			t.Errorf("received %q", b)
@@ -152,7 +162,7 @@ func TestConnectionVerbs(t *testing.T) {
 		bye := await.Disconnect(s, []byte("bye"), 0).Async()
 		synctest.Wait()
 		c.peer().AckAll()
-		if n := got(t, bye.Await(limit)); n != 3 || !bytes.HasSuffix(c.peer().Received(), []byte("secondbye")) {
+		if n := got(t, bye.Await(limit)); n != 3 || !bytes.HasSuffix(c.peer().Received(), []byte("secondmorebye")) {
 			t.Errorf("%d bytes with the disconnect, %q in all", n, c.peer().Received())
 		}
 		got(t, await.CloseSocket(s).Sync(limit))
@@ -251,6 +261,12 @@ func TestOtherVerbs(t *testing.T) {
 			t.Errorf("a receive from nobody: %+v", r)
 		}
 		got(t, await.CloseSocket(d).Sync(limit))
+
+		listening := got(t, await.Socket[*wsk.ListenSocket](c.npi, wsk.AF_INET, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagListenSocket, nil, nil).Sync(limit))
+		if r := await.InspectComplete(listening, wsk.InspectID{Key: 1}, wsk.InspectPend).Sync(limit); r.Status != ntstatus.InvalidParameter {
+			t.Errorf("decided to decide later: %v", r.Status)
+		}
+		got(t, await.CloseSocket(listening).Sync(limit))
 
 		list := got(t, await.GetAddressInfo(c.npi, "seven", "80", nil).Sync(limit))
 		if list.Addr.AddrPort() != netip.MustParseAddrPort("192.0.2.7:80") {
