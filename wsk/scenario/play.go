@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"syscall"
 
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
@@ -17,11 +19,19 @@ type playing struct {
 	packets Packets
 	conns   map[string]Conn
 	newest  Conn
+	dials   map[string]*dial
+}
+
+// dial is a connect of the peer's that is under way.
+type dial struct {
+	done chan struct{} // closed when the others are set
+	conn Conn
+	err  error
 }
 
 // start starts the peer's service.
 func (p *playing) start(r *run) error {
-	p.conns = map[string]Conn{}
+	p.conns, p.dials = map[string]Conn{}, map[string]*dial{}
 	peer := r.world.Peer
 	if peer == nil {
 		p.service = r.world.Service
@@ -95,8 +105,12 @@ func (r *run) conn() (Conn, error) {
 // takePeer does a step of the peer's.
 func (r *run) takePeer() error {
 	switch r.step.verb.name {
-	case "peer-accept", "peer-connect":
-		return r.peerOpens()
+	case "peer-accept":
+		return r.peerAccepts()
+	case "peer-connect":
+		return r.peerConnects()
+	case "peer-connected":
+		return r.peerConnected()
 	case "peer-send-to", "peer-receive-from":
 		return r.peerPackets()
 	}
@@ -121,30 +135,76 @@ func (r *run) takePeer() error {
 	return err
 }
 
-// peerOpens takes or makes a connection.
-func (r *run) peerOpens() error {
-	var c Conn
-	var err error
-	if r.step.verb.name == "peer-accept" {
-		if c, err = r.world.Peer.Accept(r.limit()); err == nil {
-			r.line.did(0, "peer", "accepts a connection")
-		}
-	} else {
-		var to netip.AddrPort
-		if to, err = r.localOf(r.step.name("socket")); err != nil {
-			return err
-		}
-		r.line.did(0, "peer", "connects to port %d", to.Port())
-		c, err = r.world.Peer.Dial(to, r.limit())
-	}
+// peerAccepts takes a connection.
+func (r *run) peerAccepts() error {
+	c, err := r.world.Peer.Accept(r.limit())
 	if err != nil {
 		return fmt.Errorf("the peer: %w", err)
 	}
+	r.line.did(0, "peer", "accepts a connection")
+	r.peerHas(r.step.name("as"), c)
+	return nil
+}
+
+// peerHas makes a connection of the peer's known.
+func (r *run) peerHas(name string, c Conn) {
 	r.peers.newest = c
-	if r.step.has("as") {
-		r.peers.conns[r.step.name("as")] = c
+	if name != "" {
+		r.peers.conns[name] = c
+	}
+}
+
+// peerConnects makes a connection, beside the steps.
+func (r *run) peerConnects() error {
+	to, err := r.localOf(r.step.name("socket"))
+	if err != nil {
+		return err
+	}
+	r.line.did(0, "peer", "connects to port %d", to.Port())
+	d := &dial{done: make(chan struct{})}
+	name, limit := r.step.name("as"), r.limit()
+	r.peers.dials[name] = d
+	r.world.Peer.Go(func() {
+		defer close(d.done)
+		d.conn, d.err = r.world.Peer.Dial(to, limit)
+	})
+	if r.step.keys["async"].yes {
+		return nil
+	}
+	if err := r.finishDial(name); err != nil {
+		return fmt.Errorf("the peer: %w", err)
 	}
 	return nil
+}
+
+// peerConnected waits for a connect, which may have to be refused.
+func (r *run) peerConnected() error {
+	name := r.step.name("conn")
+	if r.peers.dials[name] == nil {
+		return fmt.Errorf("the peer's %s is no connect that was started", name)
+	}
+	err := r.finishDial(name)
+	switch {
+	case err == nil:
+		r.line.did(0, "peer", "is connected")
+		return r.compareStatus(ntstatus.Success)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		r.line.did(0, "peer", "is refused")
+		return r.compareStatus(ntstatus.ConnectionRefused)
+	}
+	return fmt.Errorf("the peer: %w", err)
+}
+
+// finishDial waits for the end of a connect.
+func (r *run) finishDial(name string) error {
+	d := r.peers.dials[name]
+	if !within(d.done, r.limit()) {
+		return os.ErrDeadlineExceeded
+	}
+	if d.err == nil {
+		r.peerHas(name, d.conn)
+	}
+	return d.err
 }
 
 // localOf is where a socket of ours can be reached.

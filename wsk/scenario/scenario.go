@@ -270,7 +270,7 @@ func (s *source) step(n *node) (step, error) {
 
 // consistent checks what keys say together.
 func (s *source) consistent(n *node, st step) error {
-	if st.keys["async"].yes && st.name("irp") == "" {
+	if st.verb.irp && st.keys["async"].yes && st.name("irp") == "" {
 		return s.fault(n.line, n.column, "a request that is not waited for needs a name: irp")
 	}
 	given := 0

@@ -55,6 +55,8 @@ type socket struct {
 	retained []*wsk.DataIndication
 	kept     []*wsk.DatagramIndication
 	given    []*wsk.DataIndication // back, by the last release
+
+	inspected wsk.InspectID // of the request that was pended last
 }
 
 // told is one call of a callback.
@@ -137,10 +139,21 @@ func (s *socket) connectionTable() *wsk.ClientConnectionDispatch {
 
 // listenTable makes the callbacks of a listening socket.
 func (s *socket) listenTable() *wsk.ClientListenDispatch {
-	if _, ok := s.answers["accept"]; !ok {
+	t := &wsk.ClientListenDispatch{}
+	used := false
+	if _, ok := s.answers["accept"]; ok {
+		t.AcceptEvent, used = s.acceptEvent, true
+	}
+	if _, ok := s.answers["inspect"]; ok {
+		t.InspectEvent, used = s.inspectEvent, true
+	}
+	if _, ok := s.answers["abort"]; ok {
+		t.AbortEvent, used = s.abortEvent, true
+	}
+	if !used {
 		return nil
 	}
-	return &wsk.ClientListenDispatch{AcceptEvent: s.acceptEvent}
+	return t
 }
 
 // table makes the client dispatch of a category; an untyped nil if there are no
@@ -243,6 +256,32 @@ func (s *socket) acceptEvent(_ any, _ uint32, _, remote *wsk.SockAddr, accepted 
 	}
 	s.callback("accept", "from "+remote.AddrPort().Addr().String(), a, told{})
 	return answer
+}
+
+func (s *socket) inspectEvent(_ any, _, remote *wsk.SockAddr, id *wsk.InspectID) wsk.InspectAction {
+	if id == nil {
+		s.callback("inspect", "the socket is dead", answer{word: "take", bytes: -1}, told{})
+		return wsk.InspectReject
+	}
+	a := s.next("inspect")
+	if a.word == "pend" {
+		s.mu.Lock()
+		s.inspected = *id
+		s.mu.Unlock()
+	}
+	s.callback("inspect", "from "+remote.AddrPort().Addr().String(), a, told{})
+	switch a.word {
+	case "refuse":
+		return wsk.InspectReject
+	case "pend":
+		return wsk.InspectPend
+	}
+	return wsk.InspectAccept
+}
+
+func (s *socket) abortEvent(_ any, _ *wsk.InspectID) ntstatus.Status {
+	s.callback("abort", "the request is gone", s.next("abort"), told{})
+	return ntstatus.Success
 }
 
 // nextName names a socket of the accept event.

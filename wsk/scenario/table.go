@@ -96,7 +96,7 @@ var stepTable = [...]key{
 	{name: "note", shape: shapeText, text: "goes into the time line"},
 	{name: "expect", shape: shapeMap, text: "what has to come out; see below"},
 	{name: "irp", shape: shapeName, text: "the IRP's name: a new IRP, or one that a step before has named, as it is"},
-	{name: "async", shape: shapeBool, text: "go on without waiting for the request"},
+	{name: "async", shape: shapeBool, text: "go on without waiting for the request, or for the peer's connect"},
 	{name: "limit", shape: shapeTime, text: "how long to wait; then the request is cancelled, and has STATUS_TIMEOUT. 10s unless given"},
 	{name: "socket", shape: shapeName, text: "a socket's name"},
 	{name: "as", shape: shapeName, text: "a name for what the step makes"},
@@ -119,8 +119,9 @@ var stepTable = [...]key{
 	{name: "value", shape: shapeCount, text: "an option's value"},
 	{name: "code", shape: shapeText, text: "an ioctl's name or number"},
 	{name: "events", shape: shapeNames, text: "accept, receive, disconnect, send-backlog, receive-from"},
-	{name: "event", shape: shapeText, one: []string{"accept", "receive", "disconnect", "send-backlog", "receive-from"}, text: "an event callback"},
+	{name: "event", shape: shapeText, one: []string{"accept", "receive", "disconnect", "send-backlog", "receive-from", "inspect", "abort"}, text: "an event callback"},
 	{name: "count", shape: shapeCount, text: "how many elements; all unless given"},
+	{name: "action", shape: shapeText, one: []string{"accept", "reject", "pend"}, text: "what to do with a connection request"},
 	{name: "node", shape: shapeText, text: "a host's name"},
 	{name: "service", shape: shapeText, text: "a service's name or number"},
 	{name: "time", shape: shapeTime, text: "how long"},
@@ -174,6 +175,7 @@ var verbTable = [...]verb{
 	{name: "static-events", function: "WskControlClient", required: "events", expects: "status", text: "switch event callbacks on for every socket to come"},
 	{name: "get-address-info", function: "WskGetAddressInfo", irp: true, required: "node", optional: "service as", expects: "addresses", text: "find a host's addresses"},
 	{name: "get-name-info", function: "WskGetNameInfo", irp: true, required: "remote", expects: "node", text: "find an address' name"},
+	{name: "inspect-complete", function: "WskInspectComplete", irp: true, required: "socket action", text: "decide about the connection request that was pended last"},
 	{name: "close", function: "WskCloseSocket", irp: true, required: "socket", text: "close a socket"},
 	{name: "stop-provider", text: "withdraw the provider: every socket is dead from now on"},
 
@@ -188,7 +190,8 @@ var verbTable = [...]verb{
 	{name: "expect-no-event", required: "socket event", text: "a call of an event callback that no step has expected is a failure"},
 
 	{name: "peer-accept", peer: true, optional: "as limit", text: "the peer takes a connection; with another service than none it does by itself"},
-	{name: "peer-connect", peer: true, required: "socket as", optional: "limit", text: "the peer connects to a listening socket"},
+	{name: "peer-connect", peer: true, required: "socket as", optional: "limit async", text: "the peer connects to a listening socket"},
+	{name: "peer-connected", peer: true, required: "conn", optional: "limit", expects: "status", text: "wait for a peer-connect that was started with async; it is refused with STATUS_CONNECTION_REFUSED"},
 	{name: "peer-send", peer: true, optional: "conn data hex size limit", text: "the peer sends"},
 	{name: "peer-receive", peer: true, optional: "conn limit", expects: "data size", text: "the peer receives as much as is expected"},
 	{name: "peer-fin", peer: true, optional: "conn", text: "the peer ends its direction"},
@@ -199,15 +202,17 @@ var verbTable = [...]verb{
 
 // answerTable is what callbacks may answer.
 var answerTable = map[string]string{
-	"take":   "STATUS_SUCCESS; `take 3` says that 3 bytes were accepted, whatever was indicated",
+	"take":   "STATUS_SUCCESS, WskInspectAccept of inspect; `take 3` says that 3 bytes were accepted, whatever was indicated",
 	"retain": "STATUS_PENDING: receive and receive-from only; release gives it back",
-	"refuse": "STATUS_DATA_NOT_ACCEPTED, and STATUS_REQUEST_NOT_ACCEPTED of accept",
+	"refuse": "STATUS_DATA_NOT_ACCEPTED, STATUS_REQUEST_NOT_ACCEPTED of accept, WskInspectReject of inspect",
+	"pend":   "WskInspectPend: inspect only; inspect-complete decides",
 }
 
 // eventTable has the events' masks.
 var eventTable = map[string]uint32{
 	"accept": wsk.EventAccept, "receive": wsk.EventReceive, "disconnect": wsk.EventDisconnect,
 	"send-backlog": wsk.EventSendBacklog, "receive-from": wsk.EventReceiveFrom,
+	"inspect": 0, "abort": 0, // on if SO_CONDITIONAL_ACCEPT is
 }
 
 // categoryTable has the categories' parameters of WskSocket.

@@ -176,10 +176,9 @@ func (s *source) listOf(n *node, k key) (value, error) {
 		if e.isList || e.isMap || e.null {
 			return value{}, s.fault(e.line, e.column, "%s is a list of words", k.name)
 		}
-		_, event := eventTable[e.text]
 		switch {
-		case k.name == "events" && !event:
-			return value{}, s.fault(e.line, e.column, "there is no event %q: %s", e.text, events())
+		case k.name == "events" && eventTable[e.text] == 0:
+			return value{}, s.fault(e.line, e.column, "there is no event %q that is enabled and disabled: accept, receive, disconnect, send-backlog, receive-from", e.text)
 		case k.name == "reports" && !ruleTable.MatchString(e.text):
 			return value{}, s.fault(e.line, e.column, "%q is no rule of the verifier, which are called I1 or S2", e.text)
 		}
@@ -207,7 +206,7 @@ func (s *source) answersOf(n *node, k key) (value, error) {
 		for _, e := range p.value.list {
 			a, ok := parseAnswer(p.key.text, e)
 			if !ok {
-				return value{}, s.fault(e.line, e.column, "a callback of %s cannot answer %q: take, take N (receive), retain (receive, receive-from), refuse (accept, receive, receive-from)", p.key.text, e.text)
+				return value{}, s.fault(e.line, e.column, "a callback of %s cannot answer %q: take, take N (receive), retain (receive, receive-from), refuse (accept, inspect, receive, receive-from), pend (inspect)", p.key.text, e.text)
 			}
 			list = append(list, a)
 		}
@@ -230,8 +229,16 @@ func parseAnswer(event string, n *node) (answer, bool) {
 		}
 		a.bytes = int(count)
 	}
-	receives := event == "receive" || event == "receive-from"
-	return a, word == "take" || receives || word == "refuse" && event == "accept"
+	switch word {
+	case "take":
+		return a, true
+	case "pend":
+		return a, event == "inspect"
+	case "retain":
+		return a, event == "receive" || event == "receive-from"
+	default:
+		return a, event != "disconnect" && event != "send-backlog" && event != "abort"
+	}
 }
 
 // hostsOf reads the resolver's table.

@@ -118,6 +118,8 @@ func (r *run) call() (call, error) {
 		return c, r.connecting(&c, flags)
 	case "send-to", "send-messages", "receive-from":
 		return c, r.datagrams(&c, flags)
+	case "inspect-complete":
+		return c, r.inspecting(&c)
 	case "set-option", "get-option", "ioctl", "disable", "close":
 		return c, r.controlling(&c)
 	case "get-address-info", "get-name-info":
@@ -402,6 +404,21 @@ func (r *run) ioctl(c *call, s *socket) error {
 		copy(wide, output)
 		return outcome{value: binary.LittleEndian.Uint64(wide)}
 	}
+	return nil
+}
+
+// inspecting is WskInspectComplete.
+func (r *run) inspecting(c *call) error {
+	s, has, err := socketOf[*wsk.ListenSocket](r)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	id := s.inspected
+	s.mu.Unlock()
+	action := map[string]wsk.InspectAction{"accept": wsk.InspectAccept, "reject": wsk.InspectReject, "pend": wsk.InspectPend}[r.step.name("action")]
+	c.title += ", " + r.step.name("action")
+	c.submit = func(i *irp.IRP) ntstatus.Status { return has.InspectComplete(&id, action, i) }
 	return nil
 }
 
