@@ -107,15 +107,10 @@ func (r *rig) cancel(ctx context.Context) (_ cancelled, err error) {
 		return sock.ConnectEx(&to, wsk.NewBuf(question), 0, i)
 	})
 	if _, err := r.seen.Wait(ctx, func(e relay.Event) bool { return e.Fate == relay.Dropped }); err != nil {
-		connect.irp.Cancel()
-		<-connect.completions
+		connect.cancel()
 		return cancelled{}, fmt.Errorf("%s: %w", runCancel, err)
 	}
-	connect.irp.Cancel()
-	block, err := connect.wait(ctx)
-	if err != nil {
-		return cancelled{}, fmt.Errorf("%s: %w", runCancel, err)
-	}
+	block := connect.cancel()
 	local, err := sock.localAddr(ctx)
 	if err != nil {
 		return cancelled{}, fmt.Errorf("%s: %w", runCancel, err)

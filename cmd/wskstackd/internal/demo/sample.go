@@ -172,9 +172,8 @@ func (s wskSocket) connectThenSend(ctx context.Context, remote netip.AddrPort, d
 	if err != nil {
 		return err
 	}
-	send := begin(func(i *irp.IRP) ntstatus.Status { return s.Send(wsk.NewBuf(data), 0, i) })
-	if send.call != ntstatus.Pending {
-		return fmt.Errorf("WskSend: %w", send.call.Err())
+	if status := s.send(data); status != ntstatus.Pending {
+		return fmt.Errorf("WskSend: %w", status.Err())
 	}
 	return nil
 }

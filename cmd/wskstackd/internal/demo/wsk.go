@@ -12,6 +12,7 @@ import (
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/wsk"
+	"github.com/wskstack/wskstack/wsk/await"
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 	"github.com/wskstack/wskstack/wsk/onstack"
@@ -94,13 +95,12 @@ func (n *watchedNetwork) outcome() fastopen.Outcome {
 	return fastopen.Outcome{}
 }
 
-// pending is a request that was handed in.
+// pending is a request whose completions are counted.
 type pending struct {
 	irp *irp.IRP
 	// completions has one element for each time that the routine was called;
 	// room for two, so that a second call would be seen.
 	completions chan struct{}
-	call        ntstatus.Status
 }
 
 // begin hands a request in.
@@ -112,38 +112,28 @@ func begin(call func(*irp.IRP) ntstatus.Status) *pending {
 		default:
 		}
 	}, nil)
-	p.call = call(p.irp)
+	call(p.irp)
 	return p
 }
 
-// wait waits for the completion. If the context ends first it cancels the
-// request, waits on, and returns the context's cause; unless the request was done
-// all the same, since what it made is the caller's then.
-func (p *pending) wait(ctx context.Context) (irp.StatusBlock, error) {
-	select {
-	case <-p.completions:
-		return p.irp.IoStatus(), nil
-	case <-ctx.Done():
-	}
+// cancel cancels the request and waits for the first completion.
+func (p *pending) cancel() irp.StatusBlock {
 	p.irp.Cancel()
 	<-p.completions
-	block := p.irp.IoStatus()
-	if block.Status == ntstatus.Cancelled {
-		return irp.StatusBlock{}, context.Cause(ctx)
-	}
-	return block, nil
+	return p.irp.IoStatus()
 }
 
-// do hands a request in and waits for it. what names it in errors.
+// do hands a request in and waits for it; if the context ends first the request is
+// cancelled. what names it in errors.
 func do(ctx context.Context, what string, call func(*irp.IRP) ntstatus.Status) (irp.StatusBlock, error) {
-	block, err := begin(call).wait(ctx)
-	if err == nil {
-		err = block.Status.Err()
+	block := await.Start(call).AwaitContext(ctx)
+	switch block.Status {
+	case ntstatus.Success:
+		return block, nil
+	case ntstatus.Timeout: // the context's
+		return irp.StatusBlock{}, fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
-	if err != nil {
-		return irp.StatusBlock{}, fmt.Errorf("%s: %w", what, err)
-	}
-	return block, nil
+	return irp.StatusBlock{}, fmt.Errorf("%s: %w", what, ntstatus.Error(block.Status))
 }
 
 // wskSocket is a bound connection socket.
@@ -193,6 +183,11 @@ func (s wskSocket) localAddr(ctx context.Context) (netip.AddrPort, error) {
 	var local wsk.SockAddr
 	_, err := do(ctx, "WskGetLocalAddress", func(i *irp.IRP) ntstatus.Status { return s.GetLocalAddress(&local, i) })
 	return local.AddrPort(), err
+}
+
+// send hands bytes in, and does not wait.
+func (s wskSocket) send(data []byte) ntstatus.Status {
+	return await.Send(s, data, 0).Async().Returned()
 }
 
 // receive waits for at least one byte; no bytes mean the peer's FIN.
