@@ -30,6 +30,9 @@ func (n *watched) NewTransport(v6 bool) (wsk.Transport, error) {
 	return t, err
 }
 
+// Unwrap tells wsk what the network can do besides.
+func (n *watched) Unwrap() any { return n.DatagramNetwork }
+
 // inSYN is what rode in the SYN of the newest transport.
 func (n *watched) inSYN() (sent, accepted int) {
 	n.mu.Lock()

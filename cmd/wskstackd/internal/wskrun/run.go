@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"gvisor.dev/gvisor/pkg/log"
+
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/netcat"
 	"github.com/wskstack/wskstack/wsk/scenario"
 )
@@ -38,6 +40,7 @@ func (o Options) NeedsNamespace() bool { return o.Peer == PeerKernel }
 // Run runs scenarios one after the other, each in a world of its own, and tells each
 // of the results. An error means that it could not go on.
 func Run(ctx context.Context, o Options, list []*scenario.Scenario, each func(scenario.Result) error) error {
+	log.SetTarget(quiet{})
 	if o.Peer == PeerSim && o.Test == nil {
 		t, err := borrow()
 		if err != nil {
