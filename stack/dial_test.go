@@ -162,10 +162,19 @@ func TestDialAsksOnlyForWhatItHas(t *testing.T) {
 	}
 }
 
-// TestDialDataGoesWithTheFirst has a name with two addresses and a cookie for the
-// first: its SYN has the data, the second's has none, and the winner gets it once.
+// TestDialDataGoesWithTheFirst has a name with two addresses and cookies for both: the
+// first's SYN has the data, the second's has none, and the winner gets it once.
 func TestDialDataGoesWithTheFirst(t *testing.T) {
 	r := withCookie(t, stack.Config{})
+	e := endpoint(t, r.stack, "tcp4")
+	r.peer = netip.MustParseAddrPort("10.0.0.3:80")
+	r.dial(e, stack.ConnectOptions{FastOpen: fastopen.ModeOn}, 100, cookie)
+	if err := connected(t, e); err != nil {
+		t.Fatal(err)
+	}
+	e.Abort()
+	r.all()
+	r.peer = rigPeer
 	d := stack.Dialer{Stack: r.stack, KeepAlive: -1, FastOpen: fastopen.ModeOn,
 		Resolver: &book{v4: []netip.Addr{r.peer.Addr(), netip.MustParseAddr("10.0.0.3")}, err6: notFound}}
 	won := make(chan net.Conn, 1)

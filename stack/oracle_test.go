@@ -135,6 +135,9 @@ func shape(err error) string {
 		if errors.As(err, &address) {
 			text += " " + address.Err
 		}
+		if errors.Is(err, context.Canceled) || op.Timeout() {
+			text += " " + op.Err.Error()
+		}
 		var network net.UnknownNetworkError
 		if errors.As(err, &network) {
 			text += " " + network.Error()
