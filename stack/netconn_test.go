@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -375,4 +376,35 @@ func queuedDatagrams(t *testing.T, w *closes, n int) *stack.UDPConn {
 		t.Fatal(err)
 	}
 	return p.(*stack.UDPConn)
+}
+
+// TestIdleConnectionsHaveNoGoroutine opens many connections, of each kind, and counts.
+func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
+	d, l := served(t)
+	settle := func() int { // the goroutines of connects and of netstack's timers end soon
+		least := runtime.NumGoroutine()
+		look := time.NewTicker(time.Millisecond)
+		defer look.Stop()
+		for range 100 {
+			<-look.C
+			least = min(least, runtime.NumGoroutine())
+		}
+		return least
+	}
+	before := settle()
+	for i := range 100 {
+		d.Lazy = i%2 == 0
+		c := dialTCP(t, d, l.Addr())
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		s := acceptTCP(t, l)
+		readFull(t, s, []byte("x"))
+		if err := c.SetDeadline(time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := settle(); after > before {
+		t.Errorf("%d goroutines before, %d with 100 connections", before, after)
+	}
 }
