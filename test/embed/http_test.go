@@ -166,7 +166,8 @@ func TestTLSInTheSYN(t *testing.T) {
 				return tap
 			})
 			srv := serve(t, b, http.HandlerFunc(echo), true)
-			c, _ := client(t, srv, (&stack.Dialer{Stack: a, Lazy: true}).DialContext)
+			d := &stack.Dialer{Stack: a, Lazy: true, LazyDelay: -1} // TLS writes first, however late
+			c, _ := client(t, srv, d.DialContext)
 			tr := c.Transport.(*http.Transport)
 			tr.TLSClientConfig.MinVersion = tls.VersionTLS13
 			tr.TLSClientConfig.CurvePreferences = tt.curves
