@@ -13,7 +13,9 @@ import (
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"github.com/wskstack/wskstack/stack/capture"
 	"github.com/wskstack/wskstack/stack/fastopen"
+	"github.com/wskstack/wskstack/stack/fastopen/explain"
 	"github.com/wskstack/wskstack/stack/gate"
 )
 
@@ -22,7 +24,8 @@ import (
 type Stack struct {
 	cfg  Config
 	ns   *gstack.Stack
-	gate *gate.Link     // below link, above Config.Link
+	tap  *capture.Link  // above Config.Link
+	gate *gate.Link     // below link, above tap
 	link *fastopen.Link // what netstack has
 	acks watchers
 
@@ -73,9 +76,14 @@ func New(cfg Config) (*Stack, error) {
 		inspected: make(map[tcpip.Endpoint]*gate.Listener),
 	}
 	s.alive, s.dying = context.WithCancel(context.Background())
+	var notes explain.Notes
 	var err error
-	s.gate, err = gate.New(cfg.Link, gate.Config{Clock: cfg.Clock, Find: s.inspectorOf, Reset: s.refuse})
+	s.tap, err = capture.New(cfg.Link, nil, capture.Config{Clock: cfg.Clock, Comments: &notes})
 	if err == nil {
+		s.gate, err = gate.New(s.tap, gate.Config{Clock: cfg.Clock, Find: s.inspectorOf, Reset: s.refuse})
+	}
+	if err == nil {
+		cfg.FastOpen.OnStep = both(notes.Step, cfg.FastOpen.OnStep)
 		s.link, err = fastopen.New(s.gate, cfg.FastOpen)
 	}
 	if err != nil {

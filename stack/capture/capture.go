@@ -1,23 +1,36 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
+	"net"
 	"sync"
 	"sync/atomic"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/link/nested"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// ErrRunning is returned by Start while a capture runs.
+// ErrRunning is returned by Start and Record while a capture runs: there is one at a
+// time on a link.
 var ErrRunning = errors.New("capture: a capture is running; stop it first")
+
+// Commenter says something of packets while a capture runs, and is safe for concurrent
+// use. It is called with the capture's lock held: it must not call into a Link, nor
+// wait. What package fastopen did is told by explain.Notes.
+type Commenter interface {
+	// SetOn says that a capture begins or has ended.
+	SetOn(on bool)
+	// Outgoing returns the comments on the IP packet b, which is about to leave.
+	Outgoing(b []byte) []string
+	// Arrived announces the packet pkt, with the bytes b, which is about to go up.
+	// Incoming is called when it has been up, and returns the comments on it.
+	Arrived(pkt *gstack.PacketBuffer, b []byte)
+	Incoming(pkt *gstack.PacketBuffer) []string
+}
 
 // Config is what a Link needs beside the link below. The zero value works.
 type Config struct {
@@ -25,22 +38,26 @@ type Config struct {
 	Clock tcpip.Clock
 	// Interface is the interface's name in the file. Empty: "wskstack".
 	Interface string
+	// Comments says what is said of the packets. Nil: nothing.
+	Comments Commenter
 }
 
 // Link is a LinkEndpoint that records what passes. All methods may be called
 // from any goroutine.
 type Link struct {
 	nested.Endpoint
-	clock tcpip.Clock
-	name  string
+	clock    tcpip.Clock
+	name     string
+	comments Commenter // nil: none
 
 	// running is the capture that packets are recorded in; nil: none.
 	running atomic.Pointer[recording]
 
-	// mu orders Start and Stop and guards last. It is taken before
+	// mu orders beginnings and ends and guards what follows. It is taken before
 	// recording.mu.
-	mu   sync.Mutex
-	last *recording
+	mu     sync.Mutex
+	last   *recording
+	closed bool
 }
 
 var (
@@ -54,7 +71,7 @@ func New(lower gstack.LinkEndpoint, w io.Writer, cfg Config) (*Link, error) {
 	if lower == nil {
 		return nil, errors.New("capture: no link given")
 	}
-	l := &Link{clock: cfg.Clock, name: cfg.Interface}
+	l := &Link{clock: cfg.Clock, name: cfg.Interface, comments: cfg.Comments}
 	if l.clock == nil {
 		l.clock = tcpip.NewStdClock()
 	}
@@ -70,17 +87,62 @@ func New(lower gstack.LinkEndpoint, w io.Writer, cfg Config) (*Link, error) {
 
 // Start begins a capture into w and writes the file's header at once.
 func (l *Link) Start(w io.Writer) error {
+	_, err := l.begin(w)
+	return err
+}
+
+// Record is Start with an end: the capture runs until ctx ends, w fails, or Stop or
+// Close. wait returns when nothing uses w any more, with the first error that w gave;
+// that ctx ended is none. It may be called by several, and more than once.
+func (l *Link) Record(ctx context.Context, w io.Writer) (wait func() error, err error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("capture: %w", context.Cause(ctx))
+	}
+	r, err := l.begin(w)
+	if err != nil {
+		return nil, err
+	}
+	r.endsWith(ctx, func() { _ = l.finish(r) })
+	return func() error {
+		<-r.over
+		return l.finish(r)
+	}, nil
+}
+
+func (l *Link) begin(w io.Writer) (*recording, error) {
+	if w == nil {
+		return nil, errors.New("capture: no writer given")
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil, fmt.Errorf("capture: the link is closed: %w", net.ErrClosed)
+	}
 	if l.running.Load() != nil {
-		return ErrRunning
+		return nil, ErrRunning
 	}
 	r, err := newRecording(w, l.name)
 	if err != nil {
-		return fmt.Errorf("capture: cannot write the file's header: %w", err)
+		return nil, fmt.Errorf("capture: cannot write the file's header: %w", err)
+	}
+	if l.comments != nil {
+		l.comments.SetOn(true)
 	}
 	l.last = r
 	l.running.Store(r)
+	return r, nil
+}
+
+// finish ends a capture that may have ended before, and returns its error.
+func (l *Link) finish(r *recording) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running.CompareAndSwap(r, nil) && l.comments != nil {
+		l.comments.SetOn(false)
+	}
+	if err := r.finish(); err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
 	return nil
 }
 
@@ -89,19 +151,19 @@ func (l *Link) Start(w io.Writer) error {
 // Without a capture, or called again, it returns the last capture's error.
 func (l *Link) Stop() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running.Store(nil)
-	if l.last == nil {
+	r := l.last
+	l.mu.Unlock()
+	if r == nil {
 		return nil
 	}
-	if err := l.last.end(); err != nil {
-		return fmt.Errorf("capture: %w", err)
-	}
-	return nil
+	return l.finish(r)
 }
 
 // Close closes the link below and ends the capture; its error is Stop's to tell.
 func (l *Link) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.Endpoint.Close()
 	_ = l.Stop()
 }
@@ -110,7 +172,10 @@ func (l *Link) Close() {
 func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 	if r := l.running.Load(); r != nil {
 		for _, pkt := range pkts.AsSlice() {
-			l.record(r, pkt, &r.outbound)
+			r.add(l, pkt, false)
+		}
+		if !r.good() {
+			_ = l.finish(r)
 		}
 	}
 	return l.Endpoint.WritePackets(pkts)
@@ -118,97 +183,17 @@ func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 
 // DeliverNetworkPacket records the packet and passes it on.
 func (l *Link) DeliverNetworkPacket(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) {
-	if r := l.running.Load(); r != nil {
-		l.record(r, pkt, &r.inbound)
+	r := l.running.Load()
+	if r == nil {
+		l.Endpoint.DeliverNetworkPacket(proto, pkt)
+		return
 	}
+	rec := r.add(l, pkt, true)
 	l.Endpoint.DeliverNetworkPacket(proto, pkt)
-}
-
-// record writes one packet and ends a capture that fails.
-func (l *Link) record(r *recording, pkt *gstack.PacketBuffer, direction *pcapgo.NgEpbFlags) {
-	if !r.write(l.clock, pkt, direction) {
-		l.running.CompareAndSwap(r, nil)
+	if rec != nil && l.comments != nil {
+		r.risen(l, rec, pkt)
 	}
-}
-
-// recording is one capture.
-type recording struct {
-	inbound, outbound pcapgo.NgEpbFlags // never written to
-
-	// mu guards what follows. It is held over writes to the caller's writer and
-	// over nothing else.
-	mu    sync.Mutex
-	w     *pcapgo.NgWriter
-	bytes []byte // one packet, flat
-	ended bool
-	err   error
-}
-
-func newRecording(w io.Writer, name string) (*recording, error) {
-	ng, err := pcapgo.NewNgWriterInterface(w, pcapgo.NgInterface{
-		Name:                name,
-		OS:                  runtime.GOOS,
-		LinkType:            layers.LinkTypeRaw,
-		TimestampResolution: 9,
-	}, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{
-		Hardware:    runtime.GOARCH,
-		OS:          runtime.GOOS,
-		Application: "wskstack",
-	}})
-	if err != nil {
-		return nil, err
+	if !r.good() {
+		_ = l.finish(r)
 	}
-	if err := ng.Flush(); err != nil {
-		return nil, err
-	}
-	return &recording{
-		inbound:  pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionInbound},
-		outbound: pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionOutbound},
-		w:        ng,
-	}, nil
-}
-
-// write records a packet and says whether the capture is still good. The clock
-// is read under the lock, so the stamps in the file never go back.
-func (r *recording) write(clock tcpip.Clock, pkt *gstack.PacketBuffer, direction *pcapgo.NgEpbFlags) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended || r.err != nil {
-		return false
-	}
-	r.bytes = flatten(r.bytes[:0], pkt)
-	r.err = r.w.WritePacketWithOptions(gopacket.CaptureInfo{
-		Timestamp:     clock.Now(),
-		CaptureLength: len(r.bytes),
-		Length:        len(r.bytes),
-	}, r.bytes, pcapgo.NgPacketOptions{Flags: direction})
-	return r.err == nil
-}
-
-// end writes out the buffer and returns the capture's first error.
-func (r *recording) end() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.ended {
-		r.ended = true
-		if err := r.w.Flush(); r.err == nil {
-			r.err = err
-		}
-	}
-	return r.err
-}
-
-// flatten appends the packet's bytes, from the IP header on, to b.
-func flatten(b []byte, pkt *gstack.PacketBuffer) []byte {
-	list, skip := pkt.AsViewList()
-	for v := list.Front(); v != nil; v = v.Next() {
-		p := v.AsSlice()
-		if skip >= len(p) {
-			skip -= len(p)
-			continue
-		}
-		b = append(b, p[skip:]...)
-		skip = 0
-	}
-	return b
 }

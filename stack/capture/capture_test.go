@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,9 +82,10 @@ func (f *fixture) receive(data string) {
 }
 
 type record struct {
-	data string
-	dir  pcapgo.NgEpbFlag
-	at   time.Time
+	data     string
+	dir      pcapgo.NgEpbFlag
+	at       time.Time
+	comments []string
 }
 
 func parse(t *testing.T, b []byte) []record {
@@ -102,10 +106,13 @@ func parse(t *testing.T, b []byte) []record {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if ci.Length != len(data) || ci.CaptureLength != len(data) {
+			t.Errorf("lengths %+v of %d bytes", ci, len(data))
+		}
 		if opts.Flags == nil {
 			t.Fatal("a packet has no direction")
 		}
-		recs = append(recs, record{string(data), opts.Flags.Direction, ci.Timestamp})
+		recs = append(recs, record{string(data), opts.Flags.Direction, ci.Timestamp, opts.Comments})
 	}
 }
 
@@ -123,9 +130,9 @@ func TestRecordsBothDirections(t *testing.T) {
 	}
 	f.receive("after the end")
 	want := []record{
-		{"Eheader-of-20-bytes.out", pcapgo.NgEpbFlagDirectionOutbound, begin},
-		{"E-inbound", pcapgo.NgEpbFlagDirectionInbound, begin.Add(1500 * time.Microsecond)},
-		{"Eheader-of-20-bytes.", pcapgo.NgEpbFlagDirectionOutbound, begin.Add(1001500 * time.Microsecond)},
+		{"Eheader-of-20-bytes.out", pcapgo.NgEpbFlagDirectionOutbound, begin, nil},
+		{"E-inbound", pcapgo.NgEpbFlagDirectionInbound, begin.Add(1500 * time.Microsecond), nil},
+		{"Eheader-of-20-bytes.", pcapgo.NgEpbFlagDirectionOutbound, begin.Add(1001500 * time.Microsecond), nil},
 	}
 	got := parse(t, file.Bytes())
 	if len(got) != len(want) {
@@ -244,6 +251,117 @@ func TestConcurrently(t *testing.T) {
 func TestNewRefusesNoLink(t *testing.T) {
 	if _, err := capture.New(nil, nil, capture.Config{}); err == nil {
 		t.Error("no link was taken for one")
+	}
+}
+
+// herald says something of each packet: its bytes, and how often it was told.
+type herald struct {
+	mu     sync.Mutex
+	rising map[*gstack.PacketBuffer]string
+	on     []bool
+}
+
+func (h *herald) SetOn(on bool) { h.mu.Lock(); h.on = append(h.on, on); h.mu.Unlock() }
+
+func (h *herald) Outgoing(b []byte) []string { return []string{"out", string(b[20:])} }
+
+func (h *herald) Arrived(pkt *gstack.PacketBuffer, b []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rising[pkt] = string(b)
+}
+
+func (h *herald) Incoming(pkt *gstack.PacketBuffer) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	said := []string{h.rising[pkt]}
+	delete(h.rising, pkt)
+	return said
+}
+
+// answering sends a packet while it is given one.
+type answering struct {
+	sink
+	answer func()
+}
+
+func (a *answering) DeliverNetworkPacket(p tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) {
+	a.answer()
+	a.sink.DeliverNetworkPacket(p, pkt)
+}
+
+// TestComments has a packet that is answered before it has been up: it stays in front of
+// its answer, with what was said of it only then.
+func TestComments(t *testing.T) {
+	h := &herald{rising: map[*gstack.PacketBuffer]string{}}
+	lower := channel.New(64, 1500, "")
+	link, err := capture.New(lower, nil, capture.Config{Comments: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{Link: link, lower: lower}
+	t.Cleanup(link.Close)
+	link.Attach(&answering{answer: func() { f.send(t, "answer") }})
+	var file bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	wait, err := link.Record(ctx, &file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.receive("E-question")
+	f.receive("E-again")
+	cancel()
+	for range 2 {
+		if err := wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	f.receive("E-after the end")
+	var got []string
+	for _, r := range parse(t, file.Bytes()) {
+		got = append(got, strings.Join(r.comments, "|"))
+	}
+	if want := []string{"E-question", "out|answer", "E-again", "out|answer"}; !slices.Equal(got, want) {
+		t.Errorf("comments %q, want %q", got, want)
+	}
+	if !slices.Equal(h.on, []bool{true, false}) || len(h.rising) != 0 {
+		t.Errorf("switched %v, %d packets are still announced", h.on, len(h.rising))
+	}
+}
+
+func TestRecordEnds(t *testing.T) {
+	f := setUp(t, nil)
+	over, cancel := context.WithCancelCause(t.Context())
+	cancel(errFull)
+	if _, err := f.Record(over, io.Discard); !errors.Is(err, errFull) {
+		t.Errorf("a context that has ended: %v", err)
+	}
+	if _, err := f.Record(t.Context(), nil); err == nil {
+		t.Error("no writer was taken for one")
+	}
+	wait, err := f.Record(t.Context(), &failing{ok: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Record(t.Context(), io.Discard); !errors.Is(err, capture.ErrRunning) {
+		t.Errorf("a second capture: %v", err)
+	}
+	for range 20 {
+		f.receive("E" + string(make([]byte, 1400)))
+	}
+	if err := wait(); !errors.Is(err, errFull) {
+		t.Errorf("wait: %v", err)
+	}
+	wait, err = f.Record(t.Context(), io.Discard) // the failed one is out of the way
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := wait(); err != nil {
+		t.Errorf("ended by Close: %v", err)
+	}
+	if _, err := f.Record(t.Context(), io.Discard); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
 	}
 }
 

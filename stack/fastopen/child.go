@@ -65,6 +65,7 @@ func (c *child) up(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) 
 			out = c.machine.FromICMP(e)
 		}
 	}
+	c.link.tellStep(c.key, pkt, false, out)
 	if out.Pass {
 		c.link.up.push(c.link, upItem{proto: proto, pkt: pkt.IncRef()})
 	}
@@ -84,12 +85,12 @@ func (c *child) down(pkt *gstack.PacketBuffer) (segments []seg.Segment, e egress
 		return nil, egress{}, false
 	}
 	s = s.WithSum(c.link.sentSum(pkt))
-	segments, e, handled = c.step(s, egressOf(pkt))
+	segments, e, handled = c.step(pkt, s, egressOf(pkt))
 	c.link.up.wake()
 	return segments, e, handled
 }
 
-func (c *child) step(s seg.Segment, e egress) ([]seg.Segment, egress, bool) {
+func (c *child) step(pkt *gstack.PacketBuffer, s seg.Segment, e egress) ([]seg.Segment, egress, bool) {
 	now := c.link.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,6 +102,7 @@ func (c *child) step(s seg.Segment, e egress) ([]seg.Segment, egress, bool) {
 	}
 	c.egress = e
 	out := c.machine.FromStack(now, s)
+	c.link.tellStep(c.key, pkt, true, out)
 	return c.carry(out), e, !out.Pass
 }
 
@@ -151,7 +153,9 @@ func (c *child) expire() {
 	var down []seg.Segment
 	if !c.done.Load() {
 		c.due = -1 // the timer has fired: arm it even for the same time
-		down = c.carry(c.machine.Expire(c.link.now()))
+		out := c.machine.Expire(c.link.now())
+		c.link.tellStep(c.key, nil, true, out)
+		down = c.carry(out)
 	}
 	e := c.egress
 	c.mu.Unlock()

@@ -49,6 +49,12 @@ type Config struct {
 	// nothing goes up, so it must not block. Events of the last moment before
 	// Close may be lost.
 	OnEvent func(Event)
+	// OnStep is told of each packet that the Link changes, makes or keeps, before
+	// anything comes of it, for those who explain it (package explain); nil means
+	// nobody. It is called with the opening's lock held, from several goroutines: it
+	// must not call into the Link, netstack or a link, and what it is shown is the
+	// Link's, good for the call and not to be changed.
+	OnStep func(Step)
 	// Clock is the time of timers and pauses; nil means the system's.
 	Clock tcpip.Clock
 	// Logger gets a line for each opening at debug level; nil means none.

@@ -180,7 +180,9 @@ func (f *Flow) expire() {
 	var down []seg.Segment
 	if !f.done.Load() {
 		f.due = -1 // the timer has fired: arm it even for the same time
-		down = f.carry(f.client.Expire(f.link.now()))
+		out := f.client.Expire(f.link.now())
+		f.link.tellStep(f.key, nil, true, out)
+		down = f.carry(out)
 	}
 	e := f.egress
 	f.mu.Unlock()
@@ -236,7 +238,7 @@ func (f *Flow) down(pkt *gstack.PacketBuffer) (segments []seg.Segment, e egress,
 		return nil, egress{}, false
 	}
 	s = s.WithSum(f.link.sentSum(pkt))
-	segments, e, handled, old := f.step(s, egressOf(pkt))
+	segments, e, handled, old := f.step(pkt, s, egressOf(pkt))
 	if old != nil {
 		old.displaced() // after f.mu is free: no two flows are locked at once
 	}
@@ -245,7 +247,7 @@ func (f *Flow) down(pkt *gstack.PacketBuffer) (segments []seg.Segment, e egress,
 }
 
 // step feeds the machine. old is the flow whose ports f took over.
-func (f *Flow) step(s seg.Segment, e egress) (segments []seg.Segment, _ egress, handled bool, old opening) {
+func (f *Flow) step(pkt *gstack.PacketBuffer, s seg.Segment, e egress) (segments []seg.Segment, _ egress, handled bool, old opening) {
 	now := f.link.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -261,5 +263,6 @@ func (f *Flow) step(s seg.Segment, e egress) (segments []seg.Segment, _ egress, 
 	if enter && f.client.State() == tfo.SynSent {
 		old = f.link.table.put(f.key, f)
 	}
+	f.link.tellStep(f.key, pkt, true, out)
 	return f.carry(out), e, !out.Pass, old
 }

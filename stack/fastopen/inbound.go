@@ -104,7 +104,7 @@ func (l *Link) openingOf(pkt *gstack.PacketBuffer, f seg.Flags, k key) opening {
 	if err != nil || !l.trusted(pkt) && !s.Verify() {
 		return nil // netstack counts and drops what is damaged
 	}
-	return ln.consider(k, s)
+	return ln.consider(k, pkt, s)
 }
 
 // up takes a packet of the flow that comes up. What netstack is to see, the
@@ -129,6 +129,7 @@ func (f *Flow) up(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) (
 			out = f.client.FromICMP(now, e)
 		}
 	}
+	f.link.tellStep(f.key, pkt, false, out)
 	if out.Pass {
 		f.link.up.push(f.link, upItem{proto: proto, pkt: pkt.IncRef()})
 	}

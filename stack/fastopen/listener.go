@@ -9,6 +9,7 @@ import (
 
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
 	"github.com/wskstack/wskstack/stack/seg"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // ListenConfig is how a listener serves Fast Open. The zero value wants cookies
@@ -145,7 +146,7 @@ func (ln *Listener) Close() {
 
 // consider looks at a SYN to the listener. It returns what is to be done with
 // the packet, nil if it is to go on as it is.
-func (ln *Listener) consider(k key, syn seg.Segment) opening {
+func (ln *Listener) consider(k key, pkt *gstack.PacketBuffer, syn seg.Segment) opening {
 	l := ln.link
 	now := l.now()
 	l.opened.remove(k)
@@ -160,6 +161,7 @@ func (ln *Listener) consider(k key, syn seg.Segment) opening {
 	case tfo.AnswerPlain:
 		return nil
 	case tfo.AnswerDrop:
+		l.tellStep(k, pkt, false, tfo.Out{})
 		return refused{}
 	case tfo.AnswerGrant, tfo.AnswerAccept:
 	}

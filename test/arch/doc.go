@@ -8,6 +8,7 @@
 //	       ▼
 //	     stack ──► stack/fastopen ──► .../tfo ──► stack/seg
 //	       │       stack/gate ───────────────────────────► stack/seg
+//	       │       stack/fastopen/explain ──► stack/fastopen
 //	       │       stack/capture
 //	       └─────► stack/iolink ──► .../frame ◄── tun ──► water, in one file
 //

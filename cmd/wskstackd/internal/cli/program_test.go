@@ -151,7 +151,7 @@ func captured(t *testing.T, file string, runs []report.Run) {
 	}
 	sizes := map[int]bool{}
 	for {
-		b, _, err := ng.ReadPacketData()
+		b, _, opts, err := ng.ReadPacketDataWithOptions()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -164,6 +164,10 @@ func captured(t *testing.T, file string, runs []report.Run) {
 		}
 		if o, ok := tfo.ParseOption(s); ok && !o.Cookie.Empty() && !s.Flags().Has(seg.ACK) {
 			sizes[len(s.Payload())] = true
+			if c := strings.Join(opts.Comments, "\n"); opts.Flags.Direction == pcapgo.NgEpbFlagDirectionOutbound &&
+				!strings.Contains(c, "Fast Open: option added (cookie of ") {
+				t.Errorf("the comment on a SYN with a cookie: %q", c)
+			}
 		}
 	}
 	for _, run := range runs {

@@ -6,7 +6,7 @@
 //	        └────────── wsk/onstack ──────────────┬──┘
 //	                                      stack (netstack)
 //	                                      stack/fastopen
-//	                                      stack/capture ──► --pcap FILE
+//	                                      CapturePcap ──► --pcap FILE
 //	         the delay and the middlebox  test/relay ─────► the ladders
 //	                                      stack/iolink
 //	                     TUN, or veth and packet socket, or memory

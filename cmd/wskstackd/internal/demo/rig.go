@@ -1,17 +1,15 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"time"
 
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/ladder"
 	"github.com/wskstack/wskstack/stack"
-	"github.com/wskstack/wskstack/stack/capture"
 	"github.com/wskstack/wskstack/test/relay"
 	"github.com/wskstack/wskstack/test/wire"
 )
@@ -56,14 +54,13 @@ func build(w *wire.Wire, o Options) (_ *rig, err error) {
 	if err != nil {
 		return nil, err
 	}
-	link, err := r.captured(r.relay)
-	if err != nil {
-		return nil, err
-	}
-	if r.stack, err = stack.New(stack.Config{Link: link, Addresses: w.StackAddresses}); err != nil {
+	if r.stack, err = stack.New(stack.Config{Link: r.relay, Addresses: w.StackAddresses}); err != nil {
 		return nil, fmt.Errorf("starting the stack: %w", err)
 	}
 	r.later(r.stack.Close)
+	if err = r.capture(); err != nil {
+		return nil, err
+	}
 	if r.wsk, err = newWSKClient(r.stack); err != nil {
 		return nil, err
 	}
@@ -75,24 +72,29 @@ func build(w *wire.Wire, o Options) (_ *rig, err error) {
 	return r, nil
 }
 
-// captured puts the capture on a link, if one is wanted: right below the Fast Open
-// layer, at the client's end of the path, so the file has also what the path
-// drops.
-func (r *rig) captured(link gstack.LinkEndpoint) (gstack.LinkEndpoint, error) {
+// capture writes the stack's packets to a file, if that is wanted. They are taken right
+// below the Fast Open layer, at the client's end of the path, so the file has also what
+// the path drops.
+func (r *rig) capture() error {
 	if r.opts.Pcap == "" {
-		return link, nil
+		return nil
 	}
 	file, err := os.Create(r.opts.Pcap)
 	if err != nil {
-		return nil, fmt.Errorf("the capture cannot be written, choose another file for --pcap: %w", err)
+		return fmt.Errorf("the capture cannot be written, choose another file for --pcap: %w", err)
 	}
 	r.later(file.Close)
-	c, err := capture.New(link, file, capture.Config{Interface: r.wire.Name()})
+	ctx, cancel := context.WithCancel(context.Background())
+	wait, err := r.stack.CapturePcap(ctx, file)
 	if err != nil {
-		return nil, fmt.Errorf("the capture cannot be written to %s: %w", r.opts.Pcap, err)
+		cancel()
+		return fmt.Errorf("the capture cannot be written to %s: %w", r.opts.Pcap, err)
 	}
-	r.later(c.Stop)
-	return c, nil
+	r.later(func() error {
+		cancel()
+		return wait()
+	})
+	return nil
 }
 
 func (r *rig) later(f func() error) { r.undo = append(r.undo, f) }
