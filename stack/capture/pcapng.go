@@ -33,17 +33,15 @@ const (
 	maxComment = 65535
 )
 
-var little = binary.LittleEndian
-
 // block appends a block to b; fill appends its body.
 func block(b []byte, kind uint32, fill func([]byte) []byte) []byte {
 	at := len(b)
-	b = little.AppendUint32(b, kind)
-	b = little.AppendUint32(b, 0) // the length, when it is known
+	b = binary.LittleEndian.AppendUint32(b, kind)
+	b = binary.LittleEndian.AppendUint32(b, 0) // the length, when it is known
 	b = pad(fill(b), at)
 	size := uint32(len(b) - at + 4)
-	little.PutUint32(b[at+4:], size)
-	return little.AppendUint32(b, size)
+	binary.LittleEndian.PutUint32(b[at+4:], size)
+	return binary.LittleEndian.AppendUint32(b, size)
 }
 
 // pad fills up to a multiple of four bytes from at on.
@@ -56,8 +54,8 @@ func pad(b []byte, at int) []byte {
 
 func option(b []byte, code uint16, value string) []byte {
 	value = value[:min(len(value), maxComment)]
-	b = little.AppendUint16(b, code)
-	b = little.AppendUint16(b, uint16(len(value)))
+	b = binary.LittleEndian.AppendUint16(b, code)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(value)))
 	at := len(b)
 	return pad(append(b, value...), at)
 }
@@ -67,19 +65,19 @@ func endOptions(b []byte) []byte { return append(b, optEnd, 0, 0, 0) }
 // appendHeader appends what a file begins with: a section and its one interface.
 func appendHeader(b []byte, name string) []byte {
 	b = block(b, blockSection, func(b []byte) []byte {
-		b = little.AppendUint32(b, byteOrderMagic)
-		b = little.AppendUint16(b, 1) // version 1.0
-		b = little.AppendUint16(b, 0)
-		b = little.AppendUint64(b, ^uint64(0)) // the section's length: not known
+		b = binary.LittleEndian.AppendUint32(b, byteOrderMagic)
+		b = binary.LittleEndian.AppendUint16(b, 1) // version 1.0
+		b = binary.LittleEndian.AppendUint16(b, 0)
+		b = binary.LittleEndian.AppendUint64(b, ^uint64(0)) // the section's length: not known
 		b = option(b, optHardware, runtime.GOARCH)
 		b = option(b, optOS, runtime.GOOS)
 		b = option(b, optApp, "wskstack")
 		return endOptions(b)
 	})
 	return block(b, blockInterface, func(b []byte) []byte {
-		b = little.AppendUint16(b, linkTypeRaw)
-		b = little.AppendUint16(b, 0)
-		b = little.AppendUint32(b, 0) // packets are whole, whatever their size
+		b = binary.LittleEndian.AppendUint16(b, linkTypeRaw)
+		b = binary.LittleEndian.AppendUint16(b, 0)
+		b = binary.LittleEndian.AppendUint32(b, 0) // packets are whole, whatever their size
 		b = option(b, optName, name)
 		b = option(b, optIfOS, runtime.GOOS)
 		b = option(b, optResolution, string(rune(nanoseconds)))
@@ -91,11 +89,11 @@ func appendHeader(b []byte, name string) []byte {
 func appendPacket(b []byte, at time.Time, inbound bool, packet []byte, comments []string) []byte {
 	return block(b, blockPacket, func(b []byte) []byte {
 		stamp := uint64(at.UnixNano())
-		b = little.AppendUint32(b, 0) // the interface
-		b = little.AppendUint32(b, uint32(stamp>>32))
-		b = little.AppendUint32(b, uint32(stamp))
-		b = little.AppendUint32(b, uint32(len(packet)))
-		b = little.AppendUint32(b, uint32(len(packet)))
+		b = binary.LittleEndian.AppendUint32(b, 0) // the interface
+		b = binary.LittleEndian.AppendUint32(b, uint32(stamp>>32))
+		b = binary.LittleEndian.AppendUint32(b, uint32(stamp))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))
 		from := len(b)
 		b = pad(append(b, packet...), from)
 		for _, c := range comments {
