@@ -130,7 +130,7 @@ func (r *rig) throughWSK(fastOpen bool) exchange {
 		if err != nil {
 			return sample{}, err
 		}
-		s := sample{ttfb: first.Sub(begin), outcome: r.wsk.network.outcome()}
+		s := sample{ttfb: first.Sub(begin), outcome: r.wsk.network.Outcome()}
 		local, err := sock.localAddr(ctx)
 		if err != nil {
 			return sample{}, err

@@ -6,16 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/watched"
 	"github.com/wskstack/wskstack/stack"
-	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/await"
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
-	"github.com/wskstack/wskstack/wsk/onstack"
 	"github.com/wskstack/wskstack/wsk/verifier"
 )
 
@@ -26,7 +24,7 @@ type wskClient struct {
 	verifier *verifier.Verifier
 	reg      wsk.Registration
 	npi      wsk.ProviderNPI
-	network  *watchedNetwork
+	network  *watched.Network
 }
 
 func newWSKClient(s *stack.Stack) (*wskClient, error) {
@@ -34,7 +32,7 @@ func newWSKClient(s *stack.Stack) (*wskClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &wskClient{provider: wsk.NewProvider(), verifier: v, network: &watchedNetwork{Network: onstack.Network(s)}}
+	c := &wskClient{provider: wsk.NewProvider(), verifier: v, network: watched.New(s)}
 	if err := v.Attach(c.provider); err != nil {
 		return nil, err
 	}
@@ -66,33 +64,6 @@ func (c *wskClient) close() error {
 		err = errors.Join(err, fmt.Errorf("verifier: %v", r))
 	}
 	return err
-}
-
-// watchedNetwork remembers the newest transport. WSK has no call that tells what
-// Fast Open did, the endpoint under the transport does.
-type watchedNetwork struct {
-	wsk.Network
-	mu   sync.Mutex
-	last wsk.Transport // guarded by mu
-}
-
-// NewTransport implements wsk.Network.
-func (n *watchedNetwork) NewTransport(v6 bool) (wsk.Transport, error) {
-	t, err := n.Network.NewTransport(v6)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.last = t
-	return t, err
-}
-
-// outcome is what Fast Open did for the newest transport.
-func (n *watchedNetwork) outcome() fastopen.Outcome {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if t, ok := n.last.(interface{ FastOpenInfo() fastopen.Outcome }); ok {
-		return t.FastOpenInfo()
-	}
-	return fastopen.Outcome{}
 }
 
 // pending is a request whose completions are counted.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/netcat"
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/watched"
 	"github.com/wskstack/wskstack/wsk/scenario"
 )
 
@@ -16,10 +17,10 @@ func onHost(ctx context.Context, sc *scenario.Scenario, knobs scenario.Knobs, o 
 		return scenario.Result{}, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	network := watch(s.Stack())
+	network := watched.New(s.Stack())
 	remote := s.Remote()
 	world := realTime(scenario.World{
-		Name: PeerHost, Network: network, InSYN: network.inSYN,
+		Name: PeerHost, Network: network, InSYN: inSYN(network),
 		Service: remote, PeerAddr: remote.Addr(), Local: s.Local(),
 	})
 	return sc.Run(ctx, world, knobs), nil

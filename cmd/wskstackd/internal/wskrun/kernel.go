@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/watched"
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/test/kernelpeer"
 	"github.com/wskstack/wskstack/test/netns"
@@ -39,9 +40,9 @@ func inKernel(ctx context.Context, sc *scenario.Scenario, knobs scenario.Knobs, 
 	defer func() { err = errors.Join(err, s.Close()) }()
 	peer := &kernelPeer{ns: w.Namespace, at: w.PeerAddr(family)}
 	defer func() { err = errors.Join(err, peer.close()) }()
-	network := watch(s)
+	network := watched.New(s)
 	world := realTime(scenario.World{
-		Name: PeerKernel, Network: network, Peer: peer, InSYN: network.inSYN,
+		Name: PeerKernel, Network: network, Peer: peer, InSYN: inSYN(network),
 		Local: w.StackAddr(family), PeerAddr: peer.at, Nowhere: simulated(family).nowhere,
 	})
 	return sc.Run(ctx, world, knobs), nil

@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/log"
 
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/netcat"
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/watched"
 	"github.com/wskstack/wskstack/wsk/scenario"
 )
 
@@ -107,4 +108,12 @@ func one(ctx context.Context, o Options, sc *scenario.Scenario, knobs scenario.K
 		return onHost(ctx, sc, knobs, o.Host)
 	}
 	return scenario.Result{}, errors.New("there is no such peer: use sim, kernel or HOST:PORT")
+}
+
+// inSYN is what rode in the SYN of a network's newest connection.
+func inSYN(n *watched.Network) func() (sent, accepted int) {
+	return func() (sent, accepted int) {
+		o := n.Outcome()
+		return o.BytesInSYN, o.BytesAccepted
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/watched"
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/stack/stacktest"
@@ -52,11 +53,11 @@ func simWorld(n *stacktest.Net, sc *scenario.Scenario, family int) scenario.Worl
 	path := stacktest.Path{Delay: sc.Delay, Loss: sc.Loss}
 	client := n.Host("wsk", stacktest.LineConfig{Out: path, In: path}, stack.Config{Addresses: []netip.Prefix{at.stack}})
 	peer := n.Host("peer", stacktest.LineConfig{}, stack.Config{Addresses: []netip.Prefix{at.peer}})
-	network := watch(client.Stack)
+	network := watched.New(client.Stack)
 	return scenario.World{
 		Name: PeerSim, Network: network, Peer: &simPeer{net: n, host: peer, at: at.peer.Addr()},
 		Local: at.stack.Addr(), PeerAddr: at.peer.Addr(), Nowhere: at.nowhere,
-		Now: n.Now, Virtual: true, Sleep: n.Sleep, InSYN: network.inSYN,
+		Now: n.Now, Virtual: true, Sleep: n.Sleep, InSYN: inSYN(network),
 	}
 }
 

@@ -52,6 +52,8 @@ func TestBuiltinSim(t *testing.T) {
 		for _, family := range []int{4, 6} {
 			if r := sim(t, sc, sc.Knobs, family); !r.OK || r.Skipped != "" {
 				t.Errorf("IPv%d:\n%s", family, report(r))
+			} else if sc.Sweep != "" && r.Sweep < 10 {
+				t.Errorf("%s made only %d requests fail", sc.Name, r.Sweep)
 			}
 		}
 	}
