@@ -285,6 +285,7 @@ func (e *Endpoint) concluded(k *socket, a *attempt, err error) {
 		e.drop()
 	case err == nil:
 		e.phase = phaseConnected
+		e.options.again(optKeepAlive, k.ep)
 		if a.finish {
 			_ = k.ep.Shutdown(tcpip.ShutdownWrite) // fails only if it has broken already
 		}

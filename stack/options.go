@@ -52,6 +52,17 @@ func (o *options) apply(ep tcpip.Endpoint) error {
 	return nil
 }
 
+// again applies one option, if it was set, to an endpoint that has it already.
+// Netstack starts the timer of keep-alive probes when the option is set on a connection
+// or data moves: set before, a connection on which nothing is said would have none.
+func (o *options) again(name optionName, ep tcpip.Endpoint) {
+	for _, n := range o.set {
+		if n.name == name {
+			_ = n.apply(ep) // it was taken once; it fails only if the connection has broken
+		}
+	}
+}
+
 // inherited is what an accepted connection begins with.
 func (o *options) inherited() options {
 	var child options
