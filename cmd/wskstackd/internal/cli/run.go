@@ -101,7 +101,7 @@ func (f *runFlags) register(cmd *cobra.Command, o *daemon.Options) {
 	flags.DurationVar(&o.ConnectTimeout, "connect-timeout", daemon.DefaultConnectTimeout, "how long a connect may take, look-up of the name included")
 	flags.DurationVar(&o.HalfClose, "half-close", daemon.DefaultHalfClose, "how long nothing may move once one side has closed")
 	flags.DurationVar(&o.Drain, "drain", daemon.DefaultDrain, "how long connections may go on when it is asked to end")
-	flags.StringVar(&o.RuntimeDir, "runtime-dir", runtimeDir(), "`directory` for the lock and the journal")
+	flags.StringVar(&o.RuntimeDir, "runtime-dir", "", "`directory` for the lock and the journal\n(default: $RUNTIME_DIRECTORY, or /run/wskstackd, or one of this user's)")
 	flags.StringVar(&f.log, "log", "auto", "`form` of the log: auto, text or json")
 	flags.StringVar(&f.level, "log-level", "info", "least `level` that is logged: debug, info, warn or error")
 }
@@ -142,6 +142,9 @@ func (f *runFlags) complete(o *daemon.Options) (err error) {
 	}
 	if o.DNS, err = each(f.dns, parseDNS); err != nil {
 		return err
+	}
+	if o.RuntimeDir == "" {
+		o.RuntimeDir = runtimeDir()
 	}
 	if f.metrics != "" {
 		if o.Metrics, err = netip.ParseAddrPort(f.metrics); err != nil {

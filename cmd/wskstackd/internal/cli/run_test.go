@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/wskstack/wskstack/test/kernelpeer"
 	"github.com/wskstack/wskstack/test/netns"
@@ -684,4 +685,59 @@ func TestRunOfTheREADME(t *testing.T) {
 	}
 	d.stop()
 	unchanged(t, host, before)
+}
+
+// nameServer answers every question for an IPv4 address with the one it is given, in
+// a namespace, until the test ends.
+func nameServer(t *testing.T, ns *netns.Namespace, at string, answer [4]byte) {
+	t.Helper()
+	var conn net.PacketConn
+	err := ns.Do(func() (err error) { conn, err = net.ListenPacket("udp", at); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 1<<10)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(buf[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			m.Response, m.Additionals = true, nil
+			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60},
+					Body:   &dnsmessage.AResource{A: answer},
+				}}
+			}
+			if reply, err := m.Pack(); err == nil {
+				_, _ = conn.WriteTo(reply, from)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = conn.Close(); <-ended })
+}
+
+// With --dns a name server beyond the stack is asked, and what it says is held
+// against the deny rules.
+func TestRunAsksNamesThroughTheStack(t *testing.T) {
+	tunHere(t)
+	host, other := neighbours(t)
+	srv := serveIn(t, other, "192.0.2.2:0", webServer)
+	nameServer(t, other, "192.0.2.2:53", [4]byte{192, 0, 2, 2})
+	nameServer(t, other, "192.0.2.2:54", [4]byte{127, 0, 0, 1}) // as for DNS rebinding
+	url := fmt.Sprintf("http://www.wskstack.example:%d/page", srv.Addr().Port())
+	for server, want := range map[string]string{"192.0.2.2": page1, "192.0.2.2:54": "(2)"} {
+		d := startDaemon(t, host, t.TempDir(), "--nat", "--dns", server)
+		if r := curl(t, host, "--socks5-hostname", "127.0.0.1:1080", url); !strings.Contains(r.out+r.err, want) {
+			t.Errorf("%s: got %+v, want %q\n%s", server, r, want, d.log.String())
+		}
+		d.stop()
+	}
 }

@@ -199,7 +199,7 @@ func (d *daemon) listen(ctx context.Context) error {
 			return listenError("--listen", p.Address, err)
 		}
 		add(l, proxies, func(ctx context.Context, c pump.Conn) { d.proxied(ctx, c, p.Wait, proxies) })
-		d.log.Info("proxy", slog.Any("listen", l.Addr()), slog.Duration("wait", p.Wait))
+		d.log.Info("proxy", slog.String("listen", l.Addr().String()), slog.String("wait", p.Wait.String()))
 	}
 	for _, f := range d.opts.Forwards {
 		l, err := lc.Listen(ctx, "tcp", f.Address.String())
@@ -207,7 +207,7 @@ func (d *daemon) listen(ctx context.Context) error {
 			return listenError("--forward", f.Address, err)
 		}
 		add(l, forwards, func(ctx context.Context, c pump.Conn) { d.forwarded(ctx, c, f, forwards) })
-		d.log.Info("forward", slog.Any("listen", l.Addr()), slog.String("to", f.To.String()), slog.Duration("wait", f.Wait))
+		d.log.Info("forward", slog.String("listen", l.Addr().String()), slog.String("to", f.To.String()), slog.String("wait", f.Wait.String()))
 	}
 	for _, e := range d.opts.Exposes {
 		l, err := d.exposeListener(e.At)
@@ -215,7 +215,7 @@ func (d *daemon) listen(ctx context.Context) error {
 			return listenError("--expose", e.At, err)
 		}
 		add(l, exposes, func(ctx context.Context, c pump.Conn) { d.exposed(ctx, c, e, exposes) })
-		d.log.Info("expose", slog.Any("listen", l.Addr()), slog.String("to", e.To.String()))
+		d.log.Info("expose", slog.String("listen", l.Addr().String()), slog.String("to", e.To.String()))
 	}
 	return d.listenMetrics(ctx, &lc)
 }

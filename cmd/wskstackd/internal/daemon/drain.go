@@ -12,7 +12,7 @@ func (d *daemon) drain(hurry context.Context, cut context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(hurry, d.opts.Drain)
 	defer cancel()
 	if n := d.gate.open.Load(); n > 0 {
-		d.log.Info("stopping: waiting for connections (a second signal cuts them)", slog.Int64("open", n), slog.Duration("limit", d.opts.Drain))
+		d.log.Info("stopping: waiting for connections (a second signal cuts them)", slog.Int64("open", n), slog.String("limit", d.opts.Drain.String()))
 	}
 	for d.gate.open.Load() > 0 {
 		if !sleep(ctx, drainPoll) {

@@ -57,7 +57,7 @@ func (d *daemon) accept(ctx context.Context, p port) {
 			return
 		case err != nil:
 			if !failing { // one line, however long it lasts
-				d.log.Warn("connections cannot be accepted", slog.Any("listener", p.Addr()), slog.Any("error", err))
+				d.log.Warn("connections cannot be accepted", slog.String("listener", p.Addr().String()), slog.Any("error", err))
 			}
 			failing = true
 			if !sleep(ctx, acceptPause) {

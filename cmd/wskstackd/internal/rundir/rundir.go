@@ -153,21 +153,21 @@ func holdLock(f *os.File, path string) error {
 	return nil
 }
 
-// hereFirst ends the text of a lock whose daemon has made the directory.
-const hereFirst = " made"
+// The text of a lock is a process's number and, if its daemon has made the directory,
+// hereFirst. It always has the same length, so that it is written at once.
+const (
+	hereFirst  = " made"
+	lockFormat = "%-20s\n"
+)
 
 // sign writes this process's number into the lock, and whether the directory was
 // made by it, or by a daemon that was killed and did not remove it.
 func sign(lock *os.File, made bool) (bool, error) {
 	text := strconv.Itoa(os.Getpid())
-	if made = made || strings.HasSuffix(written(lock), hereFirst); made {
+	if made = made || strings.Contains(written(lock), hereFirst); made {
 		text += hereFirst
 	}
-	err := lock.Truncate(0)
-	if err == nil {
-		_, err = lock.WriteAt([]byte(text), 0)
-	}
-	if err != nil {
+	if _, err := lock.WriteAt(fmt.Appendf(nil, lockFormat, text), 0); err != nil {
 		return made, errors.Join(fmt.Errorf("writing %s: %w", lock.Name(), err), lock.Close())
 	}
 	return made, nil
