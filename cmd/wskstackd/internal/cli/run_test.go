@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -739,5 +740,54 @@ func TestRunAsksNamesThroughTheStack(t *testing.T) {
 			t.Errorf("%s: got %+v, want %q\n%s", server, r, want, d.log.String())
 		}
 		d.stop()
+	}
+}
+
+// What a client has sent is delivered although both its connections are closed and the
+// peer has not read it yet.
+func TestRunDeliversBeforeItEnds(t *testing.T) {
+	tunHere(t)
+	ns := netnstest.New(t)
+	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	srv := serveIn(t, ns, "0.0.0.0:0", func(s *kernelpeer.Stream) error {
+		if err := s.TCP().CloseWrite(); err != nil {
+			return err
+		}
+		<-release
+		return kernelpeer.Sink(s)
+	})
+	t.Cleanup(free) // before the server's end, which waits for the handler
+	d := startDaemon(t, ns, t.TempDir(), "--drain", limit.String(), "--forward", fmt.Sprintf("127.0.0.1:8080=198.18.77.1:%d,wait=0s", srv.Addr().Port()))
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	// More than the peer's kernel takes unread, and less than the stack holds besides.
+	sent := bytes.Repeat([]byte("z"), 96<<10)
+	c, err := kernelpeer.Dial(ctx, ns, kernelpeer.ClientConfig{Remote: netip.MustParseAddrPort("127.0.0.1:8080"), Data: sent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(c); err != nil {
+		t.Fatal(err)
+	}
+	d.signal(syscall.SIGTERM)
+	for { // until nothing is accepted any more
+		again, err := kernelpeer.Dial(ctx, ns, kernelpeer.ClientConfig{Remote: netip.MustParseAddrPort("127.0.0.1:8080")})
+		if err != nil {
+			break
+		}
+		_ = again.Close()
+	}
+	free()
+	record, err := srv.Finished(ctx, 0)
+	if err != nil || record.Err != nil || len(record.Received) != len(sent) {
+		t.Errorf("%d bytes of %d, %v, %v", len(record.Received), len(sent), err, record.Err)
+	}
+	if code := d.code(); code != exitOK {
+		t.Errorf("exit code %d:\n%s", code, d.log.String())
 	}
 }
