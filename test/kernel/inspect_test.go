@@ -20,7 +20,7 @@ func (r *rig) inspecting() *service {
 	s := &service{r: r, ep: ep, wake: make(chan struct{}, 1)}
 	r.t.Cleanup(func() { check(r.t, ep.Close()) })
 	ep.SetWake(signal(s.wake))
-	check(r.t, errors.Join(ep.SetInspect(true), ep.Bind(s.addr()), ep.Listen(16)))
+	check(r.t, errors.Join(ep.SetInspect(true), ep.Bind(s.at), ep.Listen(16)))
 	s.tfo, err = ep.ServeFastOpen(fastopen.ListenConfig{})
 	check(r.t, err)
 	return s

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
@@ -34,6 +36,12 @@ const patience = 30 * time.Second
 
 func newRig(t *testing.T, family, mtu int) *rig {
 	t.Helper()
+	return newRigOver(t, family, mtu, func(l gstack.LinkEndpoint) gstack.LinkEndpoint { return l })
+}
+
+// newRigOver is newRig with a link endpoint of the test's between stack and relay.
+func newRigOver(t *testing.T, family, mtu int, over func(gstack.LinkEndpoint) gstack.LinkEndpoint) *rig {
+	t.Helper()
 	w, err := wire.Open(wire.TUN, wire.Config{MTU: mtu, Offload: *offload})
 	netnstest.Require(t, err)
 	r := &rig{t: t, family: family, wire: w, record: new(relay.Recorder)}
@@ -41,7 +49,7 @@ func newRig(t *testing.T, family, mtu int) *rig {
 	check(t, kernelpeer.EnableFastOpen(w.Namespace))
 	r.relay, err = relay.New(w.Link, relay.Config{Observe: r.record.Observe})
 	check(t, err)
-	r.stack, err = stack.New(stack.Config{Link: r.relay, Addresses: w.StackAddresses})
+	r.stack, err = stack.New(stack.Config{Link: over(r.relay), Addresses: w.StackAddresses})
 	check(t, err)
 	t.Cleanup(func() { check(t, r.stack.Close()) })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -19,6 +19,7 @@ import (
 // service is a listening endpoint of the stack's with Fast Open.
 type service struct {
 	r    *rig
+	at   netip.AddrPort
 	ep   *stack.Endpoint
 	wake chan struct{}
 	tfo  *fastopen.Listener
@@ -28,20 +29,21 @@ const servicePort = 7777
 
 func (r *rig) service(backlog int, cfg fastopen.ListenConfig) *service {
 	r.t.Helper()
-	ep, err := r.stack.NewEndpoint(map[int]string{4: "tcp4", 6: "tcp6"}[r.family])
-	check(r.t, err)
-	s := &service{r: r, ep: ep, wake: make(chan struct{}, 1)}
-	r.t.Cleanup(func() { check(r.t, ep.Close()) })
-	ep.SetWake(signal(s.wake))
-	check(r.t, ep.Bind(s.addr()))
-	check(r.t, ep.Listen(backlog))
-	s.tfo, err = r.stack.FastOpen().Listen(s.addr(), cfg)
-	check(r.t, err)
-	return s
+	return r.serviceAt(netip.AddrPortFrom(r.wire.StackAddr(r.family), servicePort), backlog, cfg)
 }
 
-func (s *service) addr() netip.AddrPort {
-	return netip.AddrPortFrom(s.r.wire.StackAddr(s.r.family), servicePort)
+func (r *rig) serviceAt(at netip.AddrPort, backlog int, cfg fastopen.ListenConfig) *service {
+	r.t.Helper()
+	ep, err := r.stack.NewEndpoint(map[int]string{4: "tcp4", 6: "tcp6"}[r.family])
+	check(r.t, err)
+	s := &service{r: r, at: at, ep: ep, wake: make(chan struct{}, 1)}
+	r.t.Cleanup(func() { check(r.t, ep.Close()) })
+	ep.SetWake(signal(s.wake))
+	check(r.t, ep.Bind(at))
+	check(r.t, ep.Listen(backlog))
+	s.tfo, err = r.stack.FastOpen().Listen(at, cfg)
+	check(r.t, err)
+	return s
 }
 
 func signal(c chan struct{}) func() {
@@ -82,7 +84,7 @@ type dialed struct {
 
 // dial connects from the kernel, on a goroutine of its own.
 func (s *service) dial(cfg kernelpeer.ClientConfig) <-chan dialed {
-	cfg.Remote = s.addr()
+	cfg.Remote = s.at
 	done := make(chan dialed, 1)
 	go func() {
 		conn, err := kernelpeer.Dial(s.r.ctx, s.r.wire.Namespace, cfg)
