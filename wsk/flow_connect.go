@@ -77,6 +77,9 @@ func (f *flow) connectEx(remote *SockAddr, buf *Buf, flags uint32, i *irp.IRP) n
 			return f.fail(FaultFlags, ntstatus.InvalidParameter)
 		}
 		data, status := o.connectData(buf)
+		if status == ntstatus.BufferOverflow { // documented, so to try is no fault
+			return status
+		}
 		if status != ntstatus.Success {
 			return f.fail(FaultBuffer, status)
 		}

@@ -48,6 +48,7 @@ type Client struct {
 	created  bool          // there was a socket
 	static   uint32        // the events whose callbacks are always on
 	leaving  bool          // Deregister was called
+	told     bool          // a Deregister has returned that it is over
 	gone     chan struct{} // closed when it leaves and nothing is left of it
 }
 
@@ -203,11 +204,11 @@ func (r *Registration) DeregisterContext(ctx context.Context) error {
 		return nil
 	}
 	call := c.watch("Deregister")
-	if c.isGone() {
-		call.fail(FaultRegister)
-	}
 	p := c.provider
 	p.mu.Lock()
+	if c.told {
+		call.fail(FaultRegister)
+	}
 	c.leaving = true
 	p.announce()
 	c.settle()
@@ -217,6 +218,9 @@ func (r *Registration) DeregisterContext(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if c.isGone() {
+		p.mu.Lock()
+		c.told = true
+		p.mu.Unlock()
 		call.leave(ntstatus.Success)
 		return nil
 	}

@@ -87,7 +87,22 @@ func (b *bed) end() {
 	b.reg = nil
 }
 
+// giveUp is a deregistration that does not wait for what is captured.
+func (b *bed) giveUp() {
+	b.t.Helper()
+	if b.reg.DeregisterContext(ended()) == nil {
+		b.t.Error("the registration ended with its capture")
+	}
+}
+
 func (b *bed) peer() *wsktest.Peer { return b.peers[len(b.peers)-1] }
+
+// settle waits until nothing happens any more that needs no outside help: completions
+// that a fault holds back included.
+func settle() {
+	time.Sleep(time.Second) // in the bubble's time
+	synctest.Wait()
+}
 
 // start submits a request with an IRP of its own that needs no end.
 func (b *bed) start(submit func(i *irp.IRP) ntstatus.Status) *irp.IRP {

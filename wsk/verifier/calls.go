@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"slices"
+	"time"
 
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
@@ -238,7 +239,8 @@ func (o observer) Completing(c *wsk.Call, result irp.StatusBlock) {
 	v.delay(pointComplete, call)
 	v.raceCompletion(c, call)
 	if call.gone != nil && !inline {
-		<-call.gone // force-pending: not before the call has returned
+		<-call.gone // force-pending: not before the call has returned,
+		<-time.After(afterReturn)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"runtime"
+	"time"
 
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
@@ -16,13 +17,18 @@ type Completion uint8
 const (
 	// AsConfigured leaves the provider's completion mode alone.
 	AsConfigured Completion = iota
-	// ForcePending pends everything, and no routine runs before its call has returned.
+	// ForcePending pends everything, and no routine runs before its call has returned and
+	// a millisecond has passed.
 	ForcePending
 	// ForceInline completes before the call returns whatever can be.
 	ForceInline
 	// ForceRandom does either, by the seed.
 	ForceRandom
 )
+
+// afterReturn is how long a forced completion waits behind its call's last step, which
+// comes before the caller has what it returns.
+const afterReturn = time.Millisecond
 
 // mode is the provider's mode for c, and whether there is one.
 func (c Completion) mode() (wsk.CompletionMode, bool) {

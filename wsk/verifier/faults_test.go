@@ -100,9 +100,9 @@ func (b *bed) with(peer *wsktest.Peer, then func(), submit func(i *irp.IRP) ntst
 	return b.must(func(i *irp.IRP) ntstatus.Status {
 		st := submit(i)
 		if st == ntstatus.Pending {
-			synctest.Wait()
+			settle()
 			then()
-			synctest.Wait()
+			settle()
 			peer.AckAll()
 		}
 		return st
@@ -186,7 +186,7 @@ func TestForcePending(t *testing.T) {
 					t.Errorf("returned %v", st)
 				}
 				returned.Store(true)
-				synctest.Wait()
+				settle()
 			}
 			b.close(s)
 		})

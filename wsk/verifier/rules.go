@@ -193,8 +193,8 @@ var ruleTable = [...]Rule{
 	{
 		ID: "B1", Misuse: "WSK_BUF that its chain does not hold: Offset beyond the first MDL, Length beyond the chain, or missing",
 		Detection: "the chain is walked when it is submitted", Anchor: "the WSK_BUF page",
-		Explanation: "Offset counts into the first MDL only, and Offset and Length lie within the chain, which may be longer. WskConnectEx takes at " +
-			"most 65,535 bytes. A wrong length makes Windows read or write beyond the buffer.",
+		Explanation: "Offset counts into the first MDL only, and Offset and Length lie within the chain, which may be longer. A wrong length " +
+			"makes Windows read or write beyond the buffer. More than WskConnectEx takes is no such thing: it has a status of its own.",
 	},
 	{
 		ID: "B2", Misuse: "MDL not built or locked, or unlocked or freed during the operation", Detection: "–",

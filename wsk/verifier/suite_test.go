@@ -340,7 +340,7 @@ var pairs = []pair{
 			s, peer := b.connected(nil)
 			peer.Deliver([]byte("data"))
 			i := b.start(func(i *irp.IRP) ntstatus.Status { return s.Receive(wsk.NewBuf(make([]byte, 8)), 0, i) })
-			synctest.Wait()
+			settle()
 			_ = i.IoStatus().Information
 			b.close(s)
 		},
@@ -612,6 +612,25 @@ var pairs = []pair{
 		},
 	},
 	{
+		id: "B1", name: "connect data beyond the chain",
+		bad: func(b *bed) {
+			s := b.bound(nil)
+			b.do(func(i *irp.IRP) ntstatus.Status {
+				return s.ConnectEx(&server, &wsk.Buf{MDL: &wsk.MDL{Data: make([]byte, 4)}, Length: 5}, 0, i)
+			})
+			b.close(s)
+		},
+		good: func(b *bed) { // more than it takes has a status of its own
+			s := b.bound(nil)
+			if st := b.do(func(i *irp.IRP) ntstatus.Status {
+				return s.ConnectEx(&server, wsk.NewBuf(make([]byte, wsk.MaxConnectData+1)), 0, i)
+			}).Status; st != ntstatus.BufferOverflow {
+				b.t.Errorf("completed with %v", st)
+			}
+			b.close(s)
+		},
+	},
+	{
 		id: "B1", name: "offset beyond the first MDL",
 		bad: func(b *bed) {
 			s, _ := b.connected(nil)
@@ -770,6 +789,19 @@ var pairs = []pair{
 		id: "R1", name: "deregistered twice",
 		bad:  func(b *bed) { reg := b.reg; b.end(); reg.Deregister() },
 		good: func(b *bed) { b.end() },
+	},
+	{
+		id: "R1", name: "deregistered again after the end",
+		bad: func(b *bed) {
+			b.giveUp()
+			reg := b.reg
+			b.end()
+			reg.Deregister()
+		},
+		good: func(b *bed) {
+			b.giveUp()
+			b.end() // goes on waiting
+		},
 	},
 	{
 		id: "R2", name: "unloaded with a registration and a socket",
