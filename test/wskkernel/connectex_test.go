@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -78,7 +79,6 @@ func TestConnectExCarriesItsBufferInTheSYN(t *testing.T) {
 						r.stack.FastOpen().Forget()
 						c := r.register(t, mode, flag)
 						c.conversation(size)
-						c.end()
 					}
 				})
 			}
@@ -107,7 +107,6 @@ func TestWithoutTheOption(t *testing.T) {
 				t.Errorf("a SYN has a Fast Open option, or %d bytes", len(s.Payload()))
 			}
 		}
-		c.end()
 	}
 }
 
@@ -134,13 +133,20 @@ func (r *rig) register(t *testing.T, mode wsk.CompletionMode, flag uint32) *clie
 	if st := c.reg.CaptureProviderNPI(wsk.InfiniteWait, &c.npi); st != ntstatus.Success {
 		t.Fatal(st)
 	}
+	t.Cleanup(c.end)
 	return c
 }
 
-// end releases and deregisters, which waits for everything.
+// end releases and deregisters, which waits for everything, but not for ever: a test
+// that has failed has left its sockets open.
 func (c *client) end() {
+	c.t.Helper()
 	c.reg.ReleaseProviderNPI()
-	c.reg.Deregister()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.reg.DeregisterContext(ctx); err != nil {
+		c.t.Error(err)
+	}
 	c.provider.Stop()
 }
 
@@ -174,7 +180,7 @@ func (c *client) do(atOnce bool, submit func(i *irp.IRP) ntstatus.Status) irp.St
 // answer, disconnect, close.
 func (c *client) exchange(to netip.AddrPort, data []byte, fastOpen bool) {
 	c.t.Helper()
-	family := map[int]uint16{4: wsk.AF_INET, 6: wsk.AF_INET6}[c.family]
+	family := addressFamily[c.family]
 	s := c.do(true, func(i *irp.IRP) ntstatus.Status {
 		return c.npi.Dispatch.Socket(c.npi.Client, family, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, c.flag, nil, nil, i)
 	}).Object.(socket)
@@ -203,6 +209,7 @@ func (c *client) exchange(to netip.AddrPort, data []byte, fastOpen bool) {
 	c.do(false, s.CloseSocket)
 }
 
+// server is a server of the kernel's that answers n bytes.
 func (c *client) server(n int) *kernelpeer.Server {
 	c.t.Helper()
 	srv, err := kernelpeer.Listen(c.wire.Namespace, kernelpeer.ServerConfig{
@@ -240,20 +247,27 @@ func (c *client) conversation(size int) {
 		if !bytes.Equal(rec.Received, data) {
 			c.t.Errorf("the kernel received %d bytes, want %d, or other ones", len(rec.Received), size)
 		}
-		if rec.AcceptInfo.SYNData != (round == 1) || rec.EndInfo.Retransmits != 0 {
+		if rec.AcceptInfo.SYNData != (round == 1) {
 			c.t.Errorf("the kernel says %+v", rec.AcceptInfo)
 		}
 	}
 }
 
-// packets judges the connection's one SYN: with a cookie it carries the begin of
-// the data, as much as fits, without it none.
+// packets judges the connection's SYN: with a cookie it carries the begin of the data,
+// as much as fits, without it none. What the SYN carried is not sent again, unless the
+// SYN itself was: a busy machine may let its timer run out.
 func (c *client) packets(cookie bool, data []byte) {
 	c.t.Helper()
 	syns := c.syns()
-	if len(syns) != 1 {
-		c.t.Fatalf("%d SYNs on the wire", len(syns))
+	if len(syns) == 0 {
+		c.t.Fatal("no SYN on the wire")
 	}
+	for _, again := range syns[1:] {
+		if again.Seq() != syns[0].Seq() || again.Src() != syns[0].Src() {
+			c.t.Errorf("another connection's SYN, from %v", again.Src())
+		}
+	}
+	c.onlyOnce(syns)
 	o, ok := tfo.ParseOption(syns[0])
 	if !ok || o.Cookie.Empty() == cookie {
 		c.t.Errorf("the SYN's Fast Open option: %v %v", ok, o)
@@ -268,12 +282,30 @@ func (c *client) packets(cookie bool, data []byte) {
 	}
 }
 
+// onlyOnce has no other segment carry what the one SYN carried.
+func (c *client) onlyOnce(syns []seg.Segment) {
+	c.t.Helper()
+	if len(syns) != 1 {
+		return
+	}
+	for _, s := range c.ours() {
+		if !s.Flags().Has(seg.SYN) && len(s.Payload()) > 0 && s.Seq().LessThan(syns[0].End()) {
+			c.t.Error("what the SYN carried was sent again behind it")
+		}
+	}
+}
+
 // syns are the SYNs of ours on the wire since the record was reset.
 func (r *rig) syns() []seg.Segment {
+	return slices.DeleteFunc(r.ours(), func(s seg.Segment) bool { return s.Flags()&(seg.SYN|seg.ACK) != seg.SYN })
+}
+
+// ours are our segments on the wire since the record was reset.
+func (r *rig) ours() []seg.Segment {
 	var all []seg.Segment
 	for _, e := range r.record.Events() {
 		s, err := seg.Parse(e.Bytes)
-		if err == nil && e.Direction == relay.Down && e.Place == relay.AtWire && s.Flags()&(seg.SYN|seg.ACK) == seg.SYN {
+		if err == nil && e.Direction == relay.Down && e.Place == relay.AtWire {
 			all = append(all, s)
 		}
 	}
