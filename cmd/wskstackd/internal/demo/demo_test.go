@@ -148,10 +148,12 @@ func TestClaimsCanBeFalse(t *testing.T) {
 		judge func(*verdict)
 	}{
 		"nothing claimed":          {false, func(*verdict) {}},
-		"one round trip":           {true, func(v *verdict) { v.takes(run(41, 1), 1, rtt) }},
-		"too slow":                 {false, func(v *verdict) { v.takes(run(47, 1), 1, rtt) }},
-		"too fast":                 {false, func(v *verdict) { v.takes(run(33, 1), 1, rtt) }},
-		"two instead of one":       {false, func(v *verdict) { v.takes(run(81, 2), 1, rtt) }},
+		"one round trip":           {true, func(v *verdict) { v.takes(result{Run: run(41, 1), trips: 1}, 1, rtt) }},
+		"too slow":                 {false, func(v *verdict) { v.takes(result{Run: run(47, 1), trips: 1}, 1, rtt) }},
+		"too fast":                 {false, func(v *verdict) { v.takes(result{Run: run(33, 1), trips: 1}, 1, rtt) }},
+		"two instead of one":       {false, func(v *verdict) { v.takes(result{Run: run(81, 2), trips: 2}, 1, rtt) }},
+		"two on the packet log":    {false, func(v *verdict) { v.takes(result{Run: run(41, 1), trips: 2}, 1, rtt) }},
+		"none on the packet log":   {false, func(v *verdict) { v.takes(result{Run: run(41, 1)}, 1, rtt) }},
 		"nothing seen, Fast Open":  {false, func(v *verdict) { v.opened(result{Run: run(41, 1), parts: []part{{}}}, rtt) }},
 		"nothing seen, request":    {false, func(v *verdict) { v.requested(result{Run: run(81, 2), parts: []part{{}}}, rtt) }},
 		"nothing seen, fallback":   {false, func(v *verdict) { v.fellBack(result{Run: run(1, 1), parts: []part{{}, {}}}, result{}) }},
@@ -213,6 +215,7 @@ func TestServerClaimsCanBeFalse(t *testing.T) {
 		"not known":             {false, func(s *served) { s.AcceptedBeforeACK = nil }},
 		"at the very same time": {false, func(s *served) { s.lead = 0 }},
 		"two round trips":       {false, func(s *served) { s.RoundTrips = 2 }},
+		"two on the packet log": {false, func(s *served) { s.trips = 2 }},
 	} {
 		s := good
 		c.change(&s)
@@ -220,6 +223,27 @@ func TestServerClaimsCanBeFalse(t *testing.T) {
 		v.servedEarly(s, r.rtt())
 		if v.ok() != c.want {
 			t.Errorf("%s: %v, want %v: %+v", name, v.ok(), c.want, v.claims)
+		}
+	}
+}
+
+// A busy machine gets more tries, but not for ever, and a quiet one no more than it needs.
+func TestTriesGoOnWhileTheMachineIsBusy(t *testing.T) {
+	const want, soon = 40 * time.Millisecond, time.Second
+	for name, c := range map[string]struct {
+		n           int
+		best, spent time.Duration
+		again       bool
+	}{
+		"as on a quiet machine":       {tries, 41 * time.Millisecond, soon, false},
+		"good enough for the claim":   {tries, 45 * time.Millisecond, soon, true},
+		"the same, after many":        {maxTries, 45 * time.Millisecond, soon, false},
+		"not good enough, after many": {maxTries, 48 * time.Millisecond, soon, true},
+		"too fast is no better":       {maxTries, 30 * time.Millisecond, soon, true},
+		"not good enough, too long":   {maxTries, 48 * time.Millisecond, patience, false},
+	} {
+		if got := again(c.n, c.best, want, c.spent); got != c.again {
+			t.Errorf("%s: %v, want %v", name, got, c.again)
 		}
 	}
 }

@@ -99,8 +99,11 @@ func because(reason string) string {
 
 // fastest says how the reported time was chosen.
 func fastest(times []time.Duration) string {
-	if len(times) < 2 {
+	switch {
+	case len(times) < 2:
 		return ""
+	case len(times) > maxTries:
+		return fmt.Sprintf(" (fastest of %d: the machine is busy)", len(times))
 	}
 	var all []string
 	for _, d := range times {

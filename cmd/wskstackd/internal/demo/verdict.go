@@ -33,10 +33,12 @@ func (v *verdict) ok() bool {
 	return len(v.claims) > 0
 }
 
-// takes claims that a run took so many round trips, and the time of them.
-func (v *verdict) takes(r report.Run, trips int, rtt time.Duration) {
+// takes claims that a run took so many round trips, on the packet log as well as by the
+// time of them.
+func (v *verdict) takes(r result, trips int, rtt time.Duration) {
 	got := time.Duration(r.TTFBms * float64(time.Millisecond))
 	want := time.Duration(trips) * rtt
+	v.claim(r.trips == trips, "%s: %s on the packet log before the first byte of the answer", r.Name, plural(r.trips, "round trip"))
 	v.claim(r.RoundTrips == trips && within(got, want, tolerance),
 		"%s: first byte of the answer after %.1f ms, %s of %v (within %.0f %%)",
 		r.Name, r.TTFBms, plural(trips, "round trip"), rtt, tolerance*100)
@@ -53,7 +55,7 @@ func plural(n int, what string) string {
 func (v *verdict) plain(res result, rtt time.Duration) {
 	syn, answer := options(res.parts[0].trace)
 	v.claim(res.BytesInSYN == 0 && syn == "none" && answer == "none", "%s: a SYN without payload and without option", res.Name)
-	v.takes(res.Run, 2, rtt)
+	v.takes(res, 2, rtt)
 }
 
 // requested is what is claimed of a first contact.
@@ -61,7 +63,7 @@ func (v *verdict) requested(res result, rtt time.Duration) {
 	syn, answer := options(res.parts[0].trace)
 	v.claim(res.BytesInSYN == 0 && syn == "request" && answer == "cookie",
 		"%s: the SYN asks for a cookie and carries no payload, the SYN-ACK brings one", res.Name)
-	v.takes(res.Run, 2, rtt)
+	v.takes(res, 2, rtt)
 }
 
 // opened is what is claimed of Fast Open with a question that fits.
@@ -70,7 +72,7 @@ func (v *verdict) opened(res result, rtt time.Duration) {
 	v.claim(syn == "cookie" && res.BytesInSYN == res.Bytes, "%s: all %d bytes left in the SYN, behind the cookie", res.Name, res.Bytes)
 	v.claim(res.BytesAcceptedInSYN == res.Bytes, "%s: the SYN-ACK acknowledged all %d of them", res.Name, res.Bytes)
 	v.claim(res.parts[0].trace.Payload(true) == res.Bytes, "%s: no byte of the request crossed the wire twice", res.Name)
-	v.takes(res.Run, 1, rtt)
+	v.takes(res, 1, rtt)
 }
 
 // openedLarge is what is claimed of one that does not.
@@ -78,7 +80,7 @@ func (v *verdict) openedLarge(res result, rtt time.Duration) {
 	v.claim(res.BytesInSYN > 0 && res.BytesInSYN < res.Bytes && res.BytesAcceptedInSYN == res.BytesInSYN,
 		"%s: %d of %d bytes left in the SYN, all of these were accepted", res.Name, res.BytesInSYN, res.Bytes)
 	v.claim(res.parts[0].trace.Payload(true) == res.Bytes, "%s: the rest followed, no byte crossed the wire twice", res.Name)
-	v.takes(res.Run, 2, rtt)
+	v.takes(res, 2, rtt)
 }
 
 // fellBack is what is claimed of a path that drops SYNs with payload.
@@ -111,7 +113,7 @@ func (v *verdict) servedEarly(s served, rtt time.Duration) {
 	v.claim(s.inSYN, "%s: the peer says that its data in the SYN was acknowledged: %s", s.Name, s.judge)
 	v.claim(s.AcceptedBeforeACK != nil && *s.AcceptedBeforeACK && s.lead > 0,
 		"%s: the request was read, and the answer had left, %.1f ms before the client's ACK came", s.Name, report.Milliseconds(s.lead))
-	v.takes(s.Run, 1, rtt)
+	v.takes(s.result, 1, rtt)
 }
 
 // counted compares the peer's counters with what was on the wire: traces are of

@@ -287,3 +287,44 @@ func TestAnsweredBeforeACKCanBeFalse(t *testing.T) {
 		t.Errorf("an ordinary connection: %v", lead)
 	}
 }
+
+// Round trips are counted from what had come to an end when something left it.
+func TestRoundTrips(t *testing.T) {
+	plain, late, request, behind := &script{}, &script{}, &script{}, &script{}
+	for _, s := range []*script{plain, request} {
+		s.down(0, 20, relay.Passed, seg.SYN, iss, 0, nil, "")
+		s.up(20.3, 40.4, seg.SYN|seg.ACK, irs, iss+1, nil, "")
+		s.down(40.6, 60.7, relay.Passed, seg.ACK, iss+1, irs+1, nil, "")
+		s.down(40.7, 60.8, relay.Passed, seg.ACK|seg.PSH, iss+1, irs+1, nil, "question")
+	}
+	plain.up(61, 81, seg.ACK|seg.PSH, irs+1, iss+9, nil, "answer")
+	// A server that is so slow that the client's ACK has come cannot be told from one
+	// that has waited for it.
+	late.down(0, 20, relay.Passed, seg.SYN, iss, 0, cookie, "question")
+	late.up(20.3, 40.4, seg.SYN|seg.ACK, irs, iss+9, nil, "")
+	late.down(40.6, 60.7, relay.Passed, seg.ACK, iss+9, irs+1, nil, "")
+	late.up(61, 81, seg.ACK|seg.PSH, irs+1, iss+9, nil, "answer")
+	// What is dropped leads to nothing.
+	behind.down(0, 20, relay.Dropped, seg.SYN, iss, 0, cookie, "question")
+	behind.down(1000, 1020, relay.Passed, seg.SYN, iss, 0, nil, "")
+	behind.up(1020.3, 1040.4, seg.SYN|seg.ACK, irs, iss+1, nil, "")
+	behind.down(1040.6, 1060.7, relay.Passed, seg.ACK|seg.PSH, iss+1, irs+1, nil, "question")
+	behind.up(1061, 1081, seg.ACK|seg.PSH, irs+1, iss+9, nil, "answer")
+	for name, c := range map[string]struct {
+		trace ladder.Trace
+		want  int
+	}{
+		"with the SYN":          {trace(opened()), 1},
+		"seen from the server":  {ladder.NewFromWire(fromWire().events, server), 1},
+		"after the handshake":   {trace(plain), 2},
+		"after the ACK":         {trace(late), 2},
+		"after a dropped SYN":   {trace(behind), 2},
+		"no answer":             {trace(request), 0},
+		"none that has arrived": {trace(troubled()), 0},
+		"nothing":               {ladder.Trace{}, 0},
+	} {
+		if got := c.trace.RoundTrips(); got != c.want {
+			t.Errorf("%s: %d round trips, want %d", name, got, c.want)
+		}
+	}
+}

@@ -195,6 +195,49 @@ func (t Trace) FirstAnswer() (time.Duration, bool) {
 	return 0, false
 }
 
+// RoundTrips is how often the path was crossed both ways until the first payload from
+// the server was on its way to the client, as the order of arriving and leaving at each
+// end has it: a packet may be due to all that had come before it left. It is 0 if there
+// was no answer.
+func (t Trace) RoundTrips() int {
+	var atClient, atServer []crossing // what has arrived there
+	for _, p := range t.Packets {
+		trips := 0
+		if p.FromClient {
+			trips = latest(atClient, p.AtClient)
+			if p.Arrived {
+				atServer = append(atServer, crossing{p.AtServer, trips})
+			}
+			continue
+		}
+		trips = latest(atServer, p.AtServer) + 1
+		if p.Arrived {
+			if len(p.Segment.Payload()) > 0 {
+				return trips
+			}
+			atClient = append(atClient, crossing{p.AtClient, trips})
+		}
+	}
+	return 0
+}
+
+// crossing is a packet that arrived, and the round trips that led to it.
+type crossing struct {
+	at    time.Duration
+	trips int
+}
+
+// latest is the most round trips of what had arrived by then.
+func latest(arrived []crossing, by time.Duration) int {
+	most := 0
+	for _, c := range arrived {
+		if c.at <= by {
+			most = max(most, c.trips)
+		}
+	}
+	return most
+}
+
 // AnsweredBeforeACK says whether the server's first payload left it before any
 // segment of the client's but SYNs had come there: before its handshake was over. It
 // is false if one of the two was not seen. lead is by how much.
