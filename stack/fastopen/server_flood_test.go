@@ -2,6 +2,7 @@ package fastopen_test
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +151,39 @@ func TestWhatIsRememberedOfAConnection(t *testing.T) {
 		s.next()
 		if a, ok := s.link.Accepted(s.local, s.client); ok {
 			t.Errorf("an ordinary connection was opened by Fast Open: %+v", a)
+		}
+	})
+}
+
+// The same SYN comes through several queues of the device at once: it takes one place,
+// and gives it back.
+func TestSameSYNThroughSeveralQueues(t *testing.T) {
+	covers.IDs(t, "S-30", "H-23")
+	const rounds, queues = 300, 4
+	bothServers(t, 16, usual, func(t *testing.T, s *server) {
+		for i := range rounds {
+			s.client = netip.AddrPortFrom(s.client.Addr(), uint16(20000+i))
+			syn := seg.Make(seg.Fields{Src: s.client, Dst: s.local, Seq: irs, Flags: seg.SYN, Window: s.window,
+				Options: append(append([]byte(nil), s.syn...), s.cookie()...), Payload: []byte("hello")})
+			start := make(chan struct{})
+			var wait sync.WaitGroup
+			for range queues {
+				wait.Go(func() { <-start; s.arrive(syn) })
+			}
+			close(start)
+			wait.Wait()
+			c := s.accept()
+			s.answer(6, false)
+			s.send(seg.ACK, 6, 1, "")
+			if got := c.read(5); got != "hello" {
+				t.Fatalf("read %q", got)
+			}
+			s.none()
+			s.drain()
+		}
+		s.pending(0)
+		if n := s.tfo.Stats().TCPFastOpenPassive; n != rounds {
+			t.Errorf("%d were accepted, want %d", n, rounds)
 		}
 	})
 }

@@ -384,6 +384,44 @@ func TestReplayedSYNWithoutData(t *testing.T) {
 	})
 }
 
+// A duplicate is known for as long as the listener says.
+func TestReplayWindow(t *testing.T) {
+	covers.IDs(t, "S-31")
+	const window = 10 * time.Second
+	for name, c := range map[string]struct {
+		window, after time.Duration
+		known         bool
+	}{
+		"within it":           {window, window - time.Second, true},
+		"after it":            {window, window, false},
+		"within the default":  {0, tfo.DefaultReplayWindow - time.Second, true},
+		"after the default":   {0, tfo.DefaultReplayWindow, false},
+		"there is no window":  {-1, 0, false},
+		"longer than default": {2 * tfo.DefaultReplayWindow, tfo.DefaultReplayWindow, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothServers(t, 16, &fastopen.ListenConfig{ReplayWindow: c.window}, func(t *testing.T, s *server) {
+				first := s.opened("hello")
+				s.send(seg.RST, 6, 0, "")
+				first.read(5)
+				first.fails()
+				s.clock.Advance(c.after)
+				s.hello(s.cookie(), "hello")
+				if c.known {
+					s.answer(1, false)
+					s.none()
+					return
+				}
+				s.answer(6, false)
+				if got := s.accept().read(5); got != "hello" {
+					t.Errorf("read %q", got)
+				}
+				s.drain()
+			})
+		})
+	}
+}
+
 func TestFinalACKIsLost(t *testing.T) {
 	covers.IDs(t, "S-32")
 	bothServers(t, 16, usual, func(t *testing.T, s *server) {

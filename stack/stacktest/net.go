@@ -29,8 +29,8 @@ type Config struct {
 	// MaxEvents bounds the trace that is kept for the ladder and the pcapng;
 	// DefaultMaxEvents if 0.
 	MaxEvents int
-	// Dir is where the pcapng of a failure goes; the system's directory for
-	// temporary files if empty.
+	// Dir is where the pcapng of a failure goes, made if it is not there; the
+	// system's directory for temporary files if empty.
 	Dir string
 }
 

@@ -41,6 +41,9 @@ func (n *Net) save(events []Event) (name string, err error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
 	base := strings.Map(func(r rune) rune {
 		if r == '/' || r == filepath.Separator {
 			return '_'

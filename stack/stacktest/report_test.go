@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func again(t *testing.T, which string) string {
 // own, and otherwise has nothing to do.
 func TestFailing(t *testing.T) {
 	which := os.Getenv(failing)
-	cfg := stacktest.Config{Seed: 4711, Replay: "go test -this -again", Dir: os.TempDir()}
+	cfg := stacktest.Config{Seed: 4711, Replay: "go test -this -again", Dir: filepath.Join(os.TempDir(), "not", "there")}
 	switch which {
 	case "":
 		return
