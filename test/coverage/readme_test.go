@@ -196,3 +196,34 @@ func TestNetstackVersionOfThePages(t *testing.T) {
 		t.Errorf("NETSTACK.md does not say %s", want)
 	}
 }
+
+// A decision's number is its name: code and pages refer to it.
+func TestDecisionsHaveNumbersOfTheirOwn(t *testing.T) {
+	root := mustRoot(t)
+	text, err := os.ReadFile(filepath.Join(root, "DESIGN.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^\*\*(D-\d+) `).FindAllStringSubmatch(string(text), -1) {
+		if seen[m[1]] {
+			t.Errorf("%s names two decisions", m[1])
+		}
+		seen[m[1]] = true
+	}
+	pages, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil || len(seen) == 0 {
+		t.Fatal(len(seen), err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range regexp.MustCompile(`\bD-\d+\b`).FindAllString(string(text), -1) {
+			if !seen[id] {
+				t.Errorf("%s refers to %s, which is no decision", filepath.Base(page), id)
+			}
+		}
+	}
+}
