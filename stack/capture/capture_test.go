@@ -373,17 +373,3 @@ func TestIdleDoesNotAllocate(t *testing.T) {
 		t.Errorf("an idle capture allocates %v times a packet", n)
 	}
 }
-
-func BenchmarkDeliver(b *testing.B) {
-	for name, w := range map[string]io.Writer{"idle": nil, "running": io.Discard} {
-		b.Run(name, func(b *testing.B) {
-			f := setUp(b, w)
-			pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(make([]byte, 1500))})
-			defer pkt.DecRef()
-			b.ReportAllocs()
-			for b.Loop() {
-				f.DeliverNetworkPacket(header.IPv4ProtocolNumber, pkt)
-			}
-		})
-	}
-}

@@ -369,20 +369,6 @@ func TestSilence(t *testing.T) {
 	check(false)
 }
 
-// BenchmarkPass is what the Link costs while it has nothing to do.
-func BenchmarkPass(b *testing.B) {
-	r := newBench(b)
-	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{
-		Payload: buffer.MakeWithData(seg.Make(seg.Fields{Src: there, Dst: here, Flags: seg.ACK}).Bytes()),
-	})
-	defer pkt.DecRef()
-	r.link.Attach(nowhere{})
-	b.ReportAllocs()
-	for b.Loop() {
-		r.link.DeliverNetworkPacket(header.IPv4ProtocolNumber, pkt)
-	}
-}
-
 type nowhere struct{}
 
 func (nowhere) DeliverNetworkPacket(tcpip.NetworkProtocolNumber, *gstack.PacketBuffer) {}
