@@ -48,7 +48,7 @@ func Example_http() {
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "you asked for %s", r.URL.Path)
 	})}
-	go web.Serve(l)
+	go func() { _ = web.Serve(l) }()
 	defer web.Close()
 
 	dialer := &stack.Dialer{Stack: client, Lazy: true} // the first Write goes into the SYN
