@@ -14,6 +14,8 @@
 //	        │ ▲
 //	    gate.Link   holds SYNs until their listener was asked, if it wants that
 //	        │ ▲
+//	 capture.Link   pcapng of the wire with comments, while CapturePcap runs
+//	        │ ▲
 //	  Config.Link   any gVisor LinkEndpoint: iolink over a TUN, a Pipe, ...
 //
 // # As in package net
@@ -54,6 +56,16 @@
 // link; deadlines are times of Config.Clock; Close never waits; there is no file
 // descriptor, so no SyscallConn; an error that a lazy dial would have told is told by
 // Read and Write.
+//
+// # What can be reached
+//
+// A stack reaches whoever takes its packets off the link. On a TUN that is this host's
+// kernel: with tun.Config.Addresses 10.9.0.1/24 and Config.Addresses 10.9.0.2/24 the
+// host and the stack reach each other at once. Other hosts are reached if the host
+// forwards (net.ipv4.ip_forward, net.ipv6.conf.all.forwarding), and they answer if they
+// have a route to the stack's address, or the host translates it; "wskstackd run --nat"
+// does both. A dial that no one answers ends with ETIMEDOUT after Config.ConnectTimeout.
+// See the examples Http, Tun and, in package iolink, Pipe.
 //
 // # Without waiting
 //

@@ -12,6 +12,13 @@
 // else. Packets do not pass through water: they are read and written in batches
 // straight from and into the caller's buffers.
 //
+// A stack stands on it like this; package stack has the whole as an example, and says
+// what can be reached:
+//
+//	dev, err := tun.Open(tun.Config{Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}})
+//	link, err := iolink.New(dev, iolink.Config{})  // owns the device from here on
+//	s, err := stack.New(stack.Config{Link: link, Addresses: ...})  // 10.9.0.2/24
+//
 // # Who owns what
 //
 // A Device owns its descriptors, one netlink socket in the device's namespace and

@@ -21,7 +21,10 @@
 // comes up without one was admitted by nobody (a SYN in fragments, which netstack
 // puts together, is not seen here): whoever accepts is to drop it.
 //
-// Memory is bounded: a Listener holds at most Max requests, each with a copy of its
+// Who owns what: a held packet is the gate's, by a reference of its own, until it goes
+// up or its request is over. Listeners belong to whoever made them; Find only shows them.
+//
+// Limits: memory is bounded: a Listener holds at most Max requests, each with a copy of its
 // SYN; what comes when they are full is dropped, as with a full backlog.
 //
 // While nobody inspects and nothing is silent, a packet costs one atomic load in

@@ -11,6 +11,10 @@
 // packet is never made to look whole). Everything that changes a length builds a
 // new packet with Rebuild or Make.
 //
+// Who owns what: the bytes are the caller's, and the caller's to guard; the package has
+// no state, no lock and no goroutine. A Clone, and what Rebuild and Make return, has
+// memory of its own.
+//
 // Sequence numbers have the type seqnum.Value and are compared only through it.
 //
 // Limits: fragments, IPv6 jumbograms and packets whose TCP header does not lie

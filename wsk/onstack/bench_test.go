@@ -13,6 +13,7 @@ import (
 	"github.com/wskstack/wskstack/wsk/await"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 	"github.com/wskstack/wskstack/wsk/onstack"
+	"github.com/wskstack/wskstack/wsk/wsktest"
 )
 
 // BenchmarkEcho sends 100 bytes over two stacks in memory and receives them back, through
@@ -42,7 +43,7 @@ func BenchmarkEcho(b *testing.B) {
 			_ = c.Close()
 		}
 	}()
-	provider := wsk.NewProvider()
+	provider := wsktest.NewProvider(b)
 	if err := provider.Start(onstack.Network(client)); err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,9 @@
 //
 // SCENARIOS.md is the reference of the files; it is made from the parser's tables.
 //
+// Who owns what: a run owns its registration, sockets and IRPs, and has given them back
+// when it ends. The World, its network and its peer are the caller's.
+//
 // Goroutines: a run has none but those of the peer's service, which World.Peer starts
 // and ends. Callbacks and completion routines run on the provider's; what they share
 // with the steps is guarded by locks that are leaves.

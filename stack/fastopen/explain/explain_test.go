@@ -52,6 +52,7 @@ func TestDown(t *testing.T) {
 			[]string{"Fast Open: its 10 bytes of data taken off; seq raised by 10"}},
 		{"acknowledgement", ours(seg.Fields{Seq: 101, Ack: 7, Flags: seg.ACK, Window: 9}), ours(seg.Fields{Seq: 111, Ack: 5, Flags: seg.ACK, Window: 4}),
 			[]string{"Fast Open: seq raised by 10; ack lowered by 2; window lowered by 5"}},
+		{"the same in a copy", syn, syn.Clone(), nil},
 		{"another", ours(seg.Fields{Seq: 101, Flags: seg.ACK}), ours(seg.Fields{Seq: 100, Flags: seg.SYN | seg.ACK}),
 			[]string{"Fast Open, before this packet: netstack's " + seg.ACK.String() + " was kept off the wire", "Fast Open: made here"}},
 	} {
@@ -94,6 +95,13 @@ func TestUp(t *testing.T) {
 	}
 	if said := n.Incoming(pkt); !slices.Equal(said, want) {
 		t.Errorf("said %q, want %q", said, want)
+	}
+
+	// A copy of the packet is the packet.
+	n.Arrived(pkt, answer.Bytes())
+	n.Step(fastopen.Step{Local: here, Remote: there, Packet: pkt, ToStack: []seg.Segment{answer.Clone()}})
+	if said := n.Incoming(pkt); said != nil {
+		t.Errorf("of one that is not changed it says %q", said)
 	}
 
 	// What the layer sees only later is told with the next packet, whichever way.

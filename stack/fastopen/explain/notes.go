@@ -67,7 +67,9 @@ func (n *Notes) goingDown(s fastopen.Step, before seg.Segment) {
 	switch {
 	case s.Packet == nil || s.Passed:
 	case len(out) > 0 && follows(before, out[0]):
-		n.add(s, out[0], changes(before, out[0]))
+		if what := changes(before, out[0]); what != "" {
+			n.add(s, out[0], what)
+		}
 		out = out[1:]
 	default:
 		n.addNext(s, "netstack's "+words(before)+" was kept off the wire")
@@ -84,7 +86,9 @@ func (n *Notes) comingUp(s fastopen.Step, before seg.Segment) {
 	switch {
 	case s.Passed:
 	case len(up) > 0 && follows(before, up[0]):
-		n.tell(s, "netstack is shown it changed: "+changes(before, up[0]))
+		if what := changes(before, up[0]); what != "" {
+			n.tell(s, "netstack is shown it changed: "+what)
+		}
 		up = up[1:]
 	default:
 		n.tell(s, "swallowed")

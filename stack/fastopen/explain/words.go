@@ -30,7 +30,7 @@ func words(s seg.Segment) string {
 	return name
 }
 
-// changes says what is different.
+// changes says what is different; "" if nothing is.
 func changes(before, after seg.Segment) string {
 	var parts []string
 	say := func(text string) {
@@ -57,9 +57,6 @@ func changes(before, after seg.Segment) string {
 	val2, ecr2, _ := after.Timestamps()
 	if val != val2 || ecr != ecr2 {
 		say("timestamps changed")
-	}
-	if parts == nil {
-		return "sent again unchanged"
 	}
 	return strings.Join(parts, "; ")
 }

@@ -1,16 +1,3 @@
-// Package frame holds what crosses between a packet device and the stack: IP
-// packets in batches, each with its offload facts.
-//
-// It is a leaf: it imports nothing, so that a device (package tun) and the link
-// endpoint above it (package iolink) share a vocabulary without knowing each
-// other.
-//
-//	stack/iolink  ──►  []frame.Packet  ──►  a device
-//	stack/iolink  ◄──  []frame.Packet  ◄──  a device
-//
-// The facts are those of a virtio_net header, in the host's byte order, without
-// its flags' double meanings: what the sum in the packet is worth, and whether
-// the packet is a super-segment that the other side has to cut.
 package frame
 
 // GSO says how a super-segment is cut into packets of the wire's size.
