@@ -17,7 +17,7 @@ func (r *rig) inspecting() *service {
 	r.t.Helper()
 	ep, err := r.stack.NewEndpoint(map[int]string{4: "tcp4", 6: "tcp6"}[r.family])
 	check(r.t, err)
-	s := &service{r: r, ep: ep, wake: make(chan struct{}, 1)}
+	s := &service{r: r, at: r.serviceAddr(), ep: ep, wake: make(chan struct{}, 1)}
 	r.t.Cleanup(func() { check(r.t, ep.Close()) })
 	ep.SetWake(signal(s.wake))
 	check(r.t, errors.Join(ep.SetInspect(true), ep.Bind(s.at), ep.Listen(16)))

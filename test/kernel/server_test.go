@@ -29,7 +29,11 @@ const servicePort = 7777
 
 func (r *rig) service(backlog int, cfg fastopen.ListenConfig) *service {
 	r.t.Helper()
-	return r.serviceAt(netip.AddrPortFrom(r.wire.StackAddr(r.family), servicePort), backlog, cfg)
+	return r.serviceAt(r.serviceAddr(), backlog, cfg)
+}
+
+func (r *rig) serviceAddr() netip.AddrPort {
+	return netip.AddrPortFrom(r.wire.StackAddr(r.family), servicePort)
 }
 
 func (r *rig) serviceAt(at netip.AddrPort, backlog int, cfg fastopen.ListenConfig) *service {
