@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,23 +182,105 @@ func TestClaimsCanBeFalse(t *testing.T) {
 	}
 }
 
-// What is claimed of the run in which the stack is the server is false if one of the
-// things that it rests on is.
-func TestServerClaimsCanBeFalse(t *testing.T) {
-	o := Options{Wire: "memory", Family: 4, Delay: DefaultDelay}
+// inMemory is a rig that the test closes.
+func inMemory(t *testing.T) *rig {
+	t.Helper()
 	w, _, err := openWire("memory", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := build(w, o)
+	r, err := build(w, Options{Wire: "memory", Family: 4, Delay: DefaultDelay})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := r.close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return r
+}
+
+// What is claimed of the runs with Fast Open, and of the counters, is false if one of the
+// things that it rests on is.
+func TestClientClaimsCanBeFalse(t *testing.T) {
+	r := inMemory(t)
+	before, err := r.peer.counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.cookieRequest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	small, err := r.fastOpen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := r.fastOpenLarge(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		want   bool
+		change func(*result)
+	}{
+		"as it was":           {true, func(*result) {}},
+		"a part was taken":    {false, func(r *result) { r.BytesAcceptedInSYN-- }},
+		"a byte came twice":   {false, func(r *result) { r.parts[0].trace = twice(r.parts[0].trace) }},
+		"three on the log":    {false, func(r *result) { r.trips = 3 }},
+		"three by their time": {false, func(r *result) { r.RoundTrips = 3 }},
+	} {
+		for good, judge := range map[*result]func(*verdict, result, time.Duration){&small: (*verdict).opened, &large: (*verdict).openedLarge} {
+			res := *good
+			res.parts = slices.Clone(good.parts)
+			c.change(&res)
+			var v verdict
+			judge(&v, res, r.rtt())
+			if v.ok() != c.want {
+				t.Errorf("%s, %s: %v, want %v: %+v", good.Name, name, v.ok(), c.want, v.claims)
+			}
+		}
+	}
+	if _, err := r.serverFastOpen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := r.peer.counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*kernelpeer.Counters){
+		"":         func(*kernelpeer.Counters) {},
+		"active":   func(c *kernelpeer.Counters) { c.Active++ },
+		"passive":  func(c *kernelpeer.Counters) { c.Passive-- },
+		"requests": func(c *kernelpeer.Counters) { c.CookieReqd++ },
+		"failed":   func(c *kernelpeer.Counters) { c.PassiveFail++ },
+		"overflow": func(c *kernelpeer.Counters) { c.ListenOverflow++ },
+	} {
+		got := after.Since(before)
+		change(&got)
+		var v verdict
+		v.counted(r.peer.name(), got, r.traces, r.served)
+		if v.ok() != (name == "") {
+			t.Errorf("%q: %v: %+v", name, v.ok(), v.claims)
+		}
+	}
+}
+
+// twice is a trace in which the client's first payload crossed the wire twice.
+func twice(t ladder.Trace) ladder.Trace {
+	for _, p := range t.Packets {
+		if p.FromClient && len(p.Segment.Payload()) > 0 {
+			t.Packets = append(slices.Clone(t.Packets), p)
+			break
+		}
+	}
+	return t
+}
+
+// What is claimed of the run in which the stack is the server is false if one of the
+// things that it rests on is.
+func TestServerClaimsCanBeFalse(t *testing.T) {
+	r := inMemory(t)
 	good, err := r.serverFastOpen(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -5,8 +5,11 @@
 //	      ──► the rest ───────► Write ────────┤ stack ── iolink ── TUN ── its own addresses
 //	stdout ◄────────────────────Read ◄────────┤                      └─ others, if it forwards
 //	                                          │
-//	gate ◄── Accept ◄── listening endpoint ◄──┘
-//	  └──► stdin and stdout, or echo, exec, HTTP, for each connection
+//	gate ◄── Accept ◄── listening endpoint ◄──┤
+//	  │                                       │
+//	  └──► stdin and stdout, or echo, exec, for each connection
+//	                                          │
+//	net/http ◄── gate ◄── stack.TCPListener ◄─┘
 //
 // The stack has an address of its own: on a small network between it and the
 // host, or one that the host gets a route to. So it reaches the host's own
@@ -24,7 +27,8 @@
 // A listener's connections are counted by its gate: Serve returns when the last one
 // has left. Each has a goroutine that serves it, net/http's with HTTP, and Exec two
 // more, which end with the command. An accepted connection has a soft end, at which
-// it is brought to an end in good order, and a hard one CloseLimit later.
+// it is brought to an end in good order, and a hard one CloseLimit later. With HTTP the first
+// is net/http's Shutdown, and at the end the stack's, which waits until all is delivered.
 //
 // # Limits
 //
@@ -32,4 +36,6 @@
 // is used. A connection that was made ends when the peer has closed its side, one
 // that was accepted when both have. A command that is run for a connection and
 // leaves its process group is on its own, and if this program is killed so are all.
+// With HTTP a connection is reported when net/http closes it; a peer that then does not
+// acknowledge the last of it is not told of.
 package netcat

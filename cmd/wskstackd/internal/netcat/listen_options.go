@@ -88,6 +88,11 @@ func (o ListenOptions) Check() error {
 	return o.Place.check()
 }
 
+// fastOpen is what of the options is the Fast Open layer's.
+func (o ListenOptions) fastOpen() fastopen.ListenConfig {
+	return fastopen.ListenConfig{MaxPending: o.Pending, Disabled: !o.FastOpen}
+}
+
 // checkDir says whether a directory can be served.
 func checkDir(dir string) error {
 	info, err := os.Stat(dir)

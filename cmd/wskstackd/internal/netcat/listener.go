@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -22,8 +23,12 @@ import (
 // Listener is a stack that has joined a network and listens there.
 type Listener struct {
 	joined
-	opts      ListenOptions
+	opts ListenOptions
+	at   netip.AddrPort // the stack's idea of where it listens
+	// listening is for services that wait with contexts, web for HTTP: one of them is
+	// there.
 	listening *await.Conn
+	web       *stack.TCPListener
 	reasons   *reasons
 	// grace is how long a connection that ought to end may take to: CloseLimit.
 	grace time.Duration
@@ -121,8 +126,8 @@ func (h host) hasIPv6() bool {
 	return has
 }
 
-// open makes the listening endpoint.
-func (l *Listener) open(w where) error {
+// open begins to listen.
+func (l *Listener) open(w where) (err error) {
 	network := "tcp"
 	switch {
 	case !w.v6:
@@ -130,32 +135,50 @@ func (l *Listener) open(w where) error {
 	case !w.v4:
 		network = "tcp6"
 	}
+	at := netip.AddrPortFrom(w.addr, w.port)
+	fast := l.opts.fastOpen()
+	if l.opts.Keys != nil {
+		l.stack.FastOpen().SetKeys(*l.opts.Keys)
+	}
+	if l.opts.Service == HTTP {
+		lc := stack.ListenConfig{Stack: l.stack, FastOpen: &fast, Backlog: l.opts.Backlog}
+		if l.web, err = lc.ListenTCP(network, at); err != nil {
+			return err
+		}
+		l.at = l.web.Addr().(*net.TCPAddr).AddrPort()
+		return nil
+	}
 	ep, err := l.stack.NewEndpoint(network)
 	if err != nil {
 		return err
 	}
-	if err := ep.Bind(netip.AddrPortFrom(w.addr, w.port)); err != nil {
+	if err := ep.Bind(at); err != nil {
 		return err
-	}
-	if l.opts.Keys != nil {
-		l.stack.FastOpen().SetKeys(*l.opts.Keys)
 	}
 	if err := ep.Listen(l.opts.Backlog); err != nil {
 		return err
 	}
-	_, err = ep.ServeFastOpen(fastopen.ListenConfig{MaxPending: l.opts.Pending, Disabled: !l.opts.FastOpen})
-	if err != nil {
+	if _, err = ep.ServeFastOpen(fast); err != nil {
 		return err
 	}
-	l.listening = await.New(ep)
+	l.listening, l.at = await.New(ep), ep.LocalAddr()
 	return nil
+}
+
+// deafen lets no more connections come. It may have been done already.
+func (l *Listener) deafen() {
+	if l.web != nil {
+		_ = l.web.Close()
+		return
+	}
+	_ = l.listening.Endpoint().Close()
 }
 
 // Addrs are the addresses that can be connected to.
 func (l *Listener) Addrs() []netip.AddrPort {
 	var all []netip.AddrPort
 	for _, s := range l.sides {
-		all = append(all, netip.AddrPortFrom(s.own.Addr(), l.listening.Endpoint().LocalAddr().Port()))
+		all = append(all, netip.AddrPortFrom(s.own.Addr(), l.at.Port()))
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package netcat
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -629,77 +630,6 @@ func isGone(pid int) bool {
 	}
 }
 
-// Deadlines and Close do what net/http relies on.
-func TestDeadlinesOfAcceptedConnections(t *testing.T) {
-	ns := netnstest.New(t)
-	s := serve(t, ns, listenOptions(ns, Echo), nil, nil)
-	ctx, cancel := context.WithCancelCause(s.ctx)
-	defer cancel(nil)
-	// A connection of the listener's that nobody serves.
-	o := s.l.opts
-	o.Address = ":7778"
-	l, err := Listen(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	l.grace = limit
-	client, err := kernelpeer.Dial(ctx, ns, kernelpeer.ClientConfig{Remote: l.Addrs()[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	g := &gate{listener: l, ctx: ctx, stop: cancel, slots: make(chan struct{}, 1), talk: Talk{
-		Began: func(netip.AddrPort) {}, Ended: func(report.Served) error { return nil },
-	}}
-	c, err := g.next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := newNetConn(c, g)
-	buf := make([]byte, 8)
-	expired := func(what string) {
-		t.Helper()
-		var timeout net.Error
-		if _, err := n.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	_ = n.SetReadDeadline(time.Unix(1, 0))
-	expired("a deadline that is over")
-	_ = n.SetReadDeadline(time.Now().Add(time.Millisecond))
-	expired("one that passes")
-	_ = n.SetReadDeadline(time.Now().Add(limit))
-	moved := make(chan struct{})
-	go func() { defer close(moved); expired("one that is moved while somebody waits") }()
-	_ = n.SetReadDeadline(time.Unix(1, 0))
-	<-moved
-	_ = n.SetDeadline(time.Time{})
-	if _, err := client.Write([]byte("data")); err != nil {
-		t.Fatal(err)
-	}
-	if k, err := n.Read(buf); err != nil || string(buf[:k]) != "data" {
-		t.Errorf("none any more: %q, %v", buf[:k], err)
-	}
-	_ = n.SetWriteDeadline(time.Unix(1, 0))
-	if _, err := n.Write(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("writing: %v", err)
-	}
-	read := make(chan error, 1)
-	go func() { _, err := n.Read(buf); read <- err }()
-	_ = n.Close()
-	if err := <-read; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a read when it is closed: %v", err)
-	}
-	if _, err := n.Write(buf); err == nil {
-		t.Error("a write after the close")
-	}
-	_ = client.Close()
-	if err := g.end(); err != nil {
-		t.Error(err)
-	}
-}
-
 // client is an HTTP client that connects from the kernel.
 func (s *serving) client() *http.Client {
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
@@ -764,14 +694,100 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("the second: %+v", r)
 		}
 	}
-	// Stopped, it ends the connections that nobody uses.
-	get(t, s.client(), own4, "a.txt")
+	if s.talk.String() != "" {
+		t.Errorf("talk: %s", s.talk.String())
+	}
+}
+
+// Stopped, it ends the connections that nobody uses, and answers what was asked on the
+// others. No other limit would end them.
+func TestHTTPStopIsInGoodOrder(t *testing.T) {
+	ns := netnstest.New(t)
+	dir := t.TempDir()
+	large := strings.Repeat("0123456789abcde\n", 1<<18) // 4 MiB: more than the buffers of both ends
+	for name, text := range map[string]string{"small": "hello", "large": large} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := listenOptions(ns, HTTP)
+	o.Dir, o.Idle = dir, 0
+	s := serveUntil(t, ns, o, time.Hour, nil, nil)
+	ask := func(name string) (kernelpeer.Conn, *bufio.Reader, *http.Response) {
+		c := s.dial(own4, kernelpeer.Plain, "GET /"+name+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		r := bufio.NewReader(c)
+		answer, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, r, answer
+	}
+	unused := s.dial(own4, kernelpeer.Plain, "") // net/http waits 5 s for its request
+	idle, rest, answer := ask("small")
+	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != "hello" {
+		t.Errorf("%q, %v", body, err)
+	}
+	busy, _, answered := ask("large")
+	s.stop(errStopped)
+	if more, err := io.ReadAll(rest); err != nil || len(more) > 0 {
+		t.Errorf("the idle connection: %q, %v, want its end", more, err)
+	}
+	if body, err := io.ReadAll(answered.Body); err != nil || string(body) != large {
+		t.Errorf("the busy one: %d bytes of %d, %v", len(body), len(large), err)
+	}
+	for _, c := range []kernelpeer.Conn{unused, idle, busy} {
+		if more, err := io.ReadAll(c); err != nil || len(more) > 0 {
+			t.Errorf("%q, %v, want the end", more, err)
+		}
+		_ = c.Close()
+	}
+	if err := s.wait(); !errors.Is(err, errStopped) {
+		t.Errorf("got %v", err)
+	}
+	for range 3 {
+		s.ended()
+	}
+}
+
+// A client that takes nothing has to end, too.
+func TestHTTPStopHasALimit(t *testing.T) {
+	ns := netnstest.New(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := listenOptions(ns, HTTP)
+	o.Dir, o.Idle = dir, 0
+	s := serveUntil(t, ns, o, 10*time.Millisecond, nil, nil)
+	c := s.dial(own4, kernelpeer.Plain, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
 	s.stop(errStopped)
 	if err := s.wait(); !errors.Is(err, errStopped) {
 		t.Errorf("got %v", err)
 	}
-	if s.talk.String() != "" {
-		t.Errorf("talk: %s", s.talk.String())
+	if r := s.ended(); r.Error == "" || r.BytesSent == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// One on which nothing moves ends by itself, and the report says why.
+func TestHTTPIdle(t *testing.T) {
+	ns := netnstest.New(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := listenOptions(ns, HTTP)
+	o.Dir, o.Idle = dir, 100*time.Millisecond
+	s := serveUntil(t, ns, o, 10*time.Millisecond, nil, nil)
+	c := s.dial(own4, kernelpeer.Plain, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+	if r := s.ended(); !strings.Contains(r.Error, "--idle") {
+		t.Errorf("%+v", r)
+	}
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client was told %v", err)
 	}
 }
 

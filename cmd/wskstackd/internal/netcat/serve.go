@@ -32,11 +32,22 @@ func (l *Listener) Serve(ctx context.Context, in io.Reader, out io.Writer, talk 
 	case Echo:
 	}
 	for {
-		c, err := g.next()
+		var c *accepted
+		err := g.next(func() (_ *account, err error) {
+			if c, err = l.accept(ctx); err != nil {
+				return nil, err
+			}
+			return c.account, nil
+		})
 		if err != nil {
 			break // it is over, or the context says why
 		}
-		go func() { g.leave(c, serve(c)) }()
+		go func() {
+			err := serve(c)
+			c.outcome()          // while it can be asked for
+			c.Endpoint().Abort() // does nothing after a Close
+			g.leave(c.account, err)
+		}()
 	}
 	return g.end()
 }
@@ -79,36 +90,36 @@ type gate struct {
 // errEnough says that as many connections have come as were wanted.
 var errEnough = errors.New("as many connections have come as were wanted")
 
-// next waits for a connection and for a place to serve it.
-func (g *gate) next() (*accepted, error) {
+// next waits for a place to serve a connection, and then for one, which accept does.
+func (g *gate) next(accept func() (*account, error)) error {
 	limit := g.listener.opts.Repeat
 	if limit != UntilStopped && g.taken == limit {
-		return nil, errEnough
+		return errEnough
 	}
 	select {
 	case g.slots <- struct{}{}:
 	case <-g.ctx.Done():
-		return nil, context.Cause(g.ctx)
+		return context.Cause(g.ctx)
 	}
-	c, err := g.listener.accept(g.ctx)
+	c, err := accept()
 	if err != nil {
 		<-g.slots
 		g.fail(err)
-		return nil, err
+		return err
 	}
 	g.open.Add(1)
 	if g.taken++; g.taken == limit {
 		// Others are told at once that nobody will serve them.
-		_ = g.listener.listening.Endpoint().Close()
+		g.listener.deafen()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.talk.Began(c.remote)
-	return c, nil
+	return nil
 }
 
-// leave ends a connection and tells of it; err is what went wrong with it.
-func (g *gate) leave(c *accepted, err error) {
+// leave tells of a connection that has ended; err is what went wrong with it.
+func (g *gate) leave(c *account, err error) {
 	defer g.open.Done()
 	if err == nil {
 		err = context.Cause(c.soft)
@@ -142,7 +153,7 @@ func (g *gate) fail(err error) {
 // end waits for the connections that are there, and says how it went.
 func (g *gate) end() error {
 	g.open.Wait()
-	_ = g.listener.listening.Endpoint().Close() // it may be closed already
+	g.listener.deafen()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.failed != nil {
