@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket/pcapgo"
 
@@ -30,14 +33,19 @@ func shots(t *testing.T, file []byte) (all []shot) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var last time.Time
 	for {
-		b, _, opts, err := r.ReadPacketDataWithOptions()
+		b, ci, opts, err := r.ReadPacketDataWithOptions()
 		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		if ci.Timestamp.Before(last) {
+			t.Errorf("the time goes back from %v to %v", last, ci.Timestamp)
+		}
+		last = ci.Timestamp
 		s, err := seg.Parse(bytes.Clone(b))
 		if err != nil {
 			t.Fatal(err)
@@ -184,5 +192,77 @@ func TestCapturePcapRefuses(t *testing.T) {
 	}
 	if _, err := a.CapturePcap(t.Context(), io.Discard); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("on a closed stack: %v", err)
+	}
+}
+
+// TestCapturePcapUnderWay begins and ends captures at any moment of many connections'
+// lives: each file is whole, its stamps do not go back, and the connections see nothing
+// of it.
+func TestCapturePcapUnderWay(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	lc := stack.ListenConfig{Stack: b, FastOpen: &fastopen.ListenConfig{}}
+	l, err := lc.Listen(t.Context(), "tcp", "10.0.0.2:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer l.Close()
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				_, _ = io.Copy(c, c)
+				c.Close()
+			})
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var clients sync.WaitGroup
+		defer clients.Wait()
+		for range 8 {
+			clients.Go(func() {
+				data, got := pattern(3000), make([]byte, 3000)
+				for range 20 {
+					c, err := a.DialContextData(t.Context(), "tcp", "10.0.0.2:80", data)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, data) {
+						t.Errorf("the echo is another: %v", err)
+					}
+					c.Close()
+				}
+			})
+		}
+	}()
+	packets, comments := 0, 0
+	for running := true; running; {
+		for _, s := range []*stack.Stack{a, b} {
+			for _, p := range captured(t, s, func() {
+				for range 20 {
+					runtime.Gosched()
+				}
+				select {
+				case <-done:
+					running = false
+				default:
+				}
+			}) {
+				packets++
+				if p.comments != "" {
+					comments++
+				}
+			}
+		}
+	}
+	if packets == 0 || comments == 0 {
+		t.Errorf("%d packets with %d comments", packets, comments)
 	}
 }
