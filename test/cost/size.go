@@ -120,20 +120,15 @@ func (p program) sizes(root string) (whole, stripped int64, err error) {
 	return whole, stripped, err
 }
 
-// findRoot is the directory of go.mod, here or above.
+// findRoot is the directory of the module that this is run in.
 func findRoot() (string, error) {
-	dir, err := os.Getwd()
+	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("go env GOMOD: %w", err)
 	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("there is no go.mod here or above: run it in the repository")
-		}
-		dir = up
+	mod := strings.TrimSpace(string(out))
+	if filepath.Base(mod) != "go.mod" {
+		return "", errors.New("there is no go.mod here or above: run it in the repository")
 	}
+	return filepath.Dir(mod), nil
 }
