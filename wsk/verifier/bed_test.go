@@ -97,13 +97,6 @@ func (b *bed) giveUp() {
 
 func (b *bed) peer() *wsktest.Peer { return b.peers[len(b.peers)-1] }
 
-// settle waits until nothing happens any more that needs no outside help: completions
-// that a fault holds back included.
-func settle() {
-	time.Sleep(time.Second) // in the bubble's time
-	synctest.Wait()
-}
-
 // start submits a request with an IRP of its own that needs no end.
 func (b *bed) start(submit func(i *irp.IRP) ntstatus.Status) *irp.IRP {
 	i := irp.New(func(*irp.IRP, any) {}, nil)

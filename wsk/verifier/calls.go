@@ -2,7 +2,6 @@ package verifier
 
 import (
 	"slices"
-	"time"
 
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
@@ -239,8 +238,8 @@ func (o observer) Completing(c *wsk.Call, result irp.StatusBlock) {
 	v.delay(pointComplete, call)
 	v.raceCompletion(c, call)
 	if call.gone != nil && !inline {
-		<-call.gone // force-pending: not before the call has returned,
-		<-time.After(afterReturn)
+		<-call.gone       // force-pending: not before the call has returned,
+		v.pause(maxSteps) // which is its last step, and then the caller's turn
 	}
 }
 

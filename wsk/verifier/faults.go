@@ -4,7 +4,6 @@ import (
 	"errors"
 	"hash/fnv"
 	"runtime"
-	"time"
 
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
@@ -17,18 +16,14 @@ type Completion uint8
 const (
 	// AsConfigured leaves the provider's completion mode alone.
 	AsConfigured Completion = iota
-	// ForcePending pends everything, and no routine runs before its call has returned and
-	// a millisecond has passed.
+	// ForcePending pends everything, and no routine runs before its call is over and
+	// Faults.Pause has let 16 steps pass.
 	ForcePending
 	// ForceInline completes before the call returns whatever can be.
 	ForceInline
 	// ForceRandom does either, by the seed.
 	ForceRandom
 )
-
-// afterReturn is how long a forced completion waits behind its call's last step, which
-// comes before the caller has what it returns.
-const afterReturn = time.Millisecond
 
 // mode is the provider's mode for c, and whether there is one.
 func (c Completion) mode() (wsk.CompletionMode, bool) {
@@ -56,7 +51,7 @@ type Faults struct {
 	CancelRace bool
 	// Delay makes goroutines wait where calls begin and requests complete.
 	Delay bool
-	// Pause is how CancelRace and Delay wait: 1 to 16 steps, whose length is Pause's to
+	// Pause is how CancelRace, Delay and ForcePending wait: 1 to 16 steps, whose length is Pause's to
 	// choose. Nil yields the processor once for each step.
 	Pause func(steps int)
 

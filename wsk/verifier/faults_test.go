@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/wskstack/wskstack/wsk"
 	"github.com/wskstack/wskstack/wsk/irp"
@@ -100,9 +101,9 @@ func (b *bed) with(peer *wsktest.Peer, then func(), submit func(i *irp.IRP) ntst
 	return b.must(func(i *irp.IRP) ntstatus.Status {
 		st := submit(i)
 		if st == ntstatus.Pending {
-			settle()
+			synctest.Wait()
 			then()
-			settle()
+			synctest.Wait()
 			peer.AckAll()
 		}
 		return st
@@ -173,7 +174,9 @@ func TestFaultsAreLegal(t *testing.T) {
 func TestForcePending(t *testing.T) {
 	early := func(completion verifier.Completion) int32 {
 		var n atomic.Int32
-		inBed(t, verifier.Config{Faults: verifier.Faults{Completion: completion}}, func(b *bed) {
+		inBed(t, verifier.Config{Faults: verifier.Faults{
+			Completion: completion, Pause: func(steps int) { time.Sleep(time.Duration(steps)) },
+		}}, func(b *bed) {
 			s := b.bound(nil)
 			for range 200 {
 				var returned atomic.Bool
@@ -186,7 +189,8 @@ func TestForcePending(t *testing.T) {
 					t.Errorf("returned %v", st)
 				}
 				returned.Store(true)
-				settle()
+				time.Sleep(time.Second)
+				synctest.Wait()
 			}
 			b.close(s)
 		})

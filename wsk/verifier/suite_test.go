@@ -340,7 +340,7 @@ var pairs = []pair{
 			s, peer := b.connected(nil)
 			peer.Deliver([]byte("data"))
 			i := b.start(func(i *irp.IRP) ntstatus.Status { return s.Receive(wsk.NewBuf(make([]byte, 8)), 0, i) })
-			settle()
+			synctest.Wait()
 			_ = i.IoStatus().Information
 			b.close(s)
 		},
