@@ -78,9 +78,11 @@ func (d *Datagram) begin(ep tcpip.Endpoint, only6 bool) error {
 	options.SetV6Only(only6)
 	options.SetReceivePacketInfo(true) // IPv4 comes to IPv6 sockets as well
 	options.SetReceiveTTL(true)
+	options.SetReceiveTOS(true)
 	if d.v6 {
 		options.SetIPv6ReceivePacketInfo(true)
 		options.SetReceiveHopLimit(true)
+		options.SetReceiveTClass(true)
 	}
 	d.entry.Init(d, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventErr|waiter.EventHUp)
 	d.queue.EventRegister(&d.entry)
@@ -170,6 +172,7 @@ type Received struct {
 	From     netip.AddrPort // the sender
 	To       netip.Addr     // the address that it was sent to
 	HopLimit uint8          // of its IP header
+	TOS      uint8          // of its IP header: the type of service, or the traffic class
 }
 
 // Receive takes one datagram; what dst does not hold is lost.
@@ -187,7 +190,7 @@ func (d *Datagram) Receive(dst [][]byte) (Received, error) {
 	r := Received{
 		Bytes: got.Count, Total: got.Total,
 		From:     netip.AddrPortFrom(fromTCPIP(got.RemoteAddr.Addr, netip.Addr{}), got.RemoteAddr.Port),
-		HopLimit: max(c.TTL, c.HopLimit),
+		HopLimit: max(c.TTL, c.HopLimit), TOS: max(c.TOS, uint8(c.TClass)),
 	}
 	if d.raw {
 		r.From = netip.AddrPortFrom(r.From.Addr(), 0)
@@ -209,6 +212,12 @@ func (d *Datagram) SetV6Only(on bool) error {
 // SetBroadcast allows to send to broadcast addresses.
 func (d *Datagram) SetBroadcast(on bool) error {
 	d.ep.SocketOptions().SetBroadcast(on)
+	return nil
+}
+
+// SetNoChecksum leaves the checksum out of what is sent over IPv4.
+func (d *Datagram) SetNoChecksum(on bool) error {
+	d.ep.SocketOptions().SetNoChecksum(on)
 	return nil
 }
 

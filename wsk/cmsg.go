@@ -54,6 +54,10 @@ func sendControl(list []byte) (hopLimit uint8, status ntstatus.Status) {
 	return hopLimit, ntstatus.Success
 }
 
+// ecnBits are those of a type of service or traffic class that tell of congestion (RFC
+// 3168 §5).
+const ecnBits = 3
+
 // interfaceIndex is that of the one link that a network has.
 const interfaceIndex = 1
 
@@ -65,16 +69,25 @@ func (o options) receiveControl(r Received) []byte {
 		level = IPPROTO_IP
 	}
 	var list []byte
-	info, hops := o.packetInfo6, o.hopLimit6
+	info, hops, class, congested, classKind := o.packetInfo6, o.hopLimit6, o.class6, o.congested6, IPV6_TCLASS
 	if v4 {
-		info, hops = o.packetInfo, o.hopLimit
+		info, hops, class, congested, classKind = o.packetInfo, o.hopLimit, o.class, o.congested, IP_TOS
 	}
 	if info && r.To.IsValid() {
 		data := binary.LittleEndian.AppendUint32(append([]byte(nil), r.To.AsSlice()...), interfaceIndex)
 		list = AppendControlMessage(list, level, IP_PKTINFO, data)
 	}
+	number := func(kind uint32, v uint8) {
+		list = AppendControlMessage(list, level, kind, binary.LittleEndian.AppendUint32(nil, uint32(v)))
+	}
 	if hops {
-		list = AppendControlMessage(list, level, IP_HOPLIMIT, binary.LittleEndian.AppendUint32(nil, uint32(r.HopLimit)))
+		number(IP_HOPLIMIT, r.HopLimit)
+	}
+	if class {
+		number(classKind, r.TOS)
+	}
+	if congested {
+		number(IP_ECN, r.TOS&ecnBits)
 	}
 	return list
 }

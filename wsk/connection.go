@@ -45,7 +45,8 @@ func (s *ConnectionSocket) f() *flow {
 // that the connection was admitted by, or answers STATUS_INVALID_DEVICE_REQUEST.
 // SIO_ADDRESS_LIST_QUERY gives the network's addresses of the socket's family: a count
 // as u32, then the Bytes of a SockAddr for each; STATUS_BUFFER_OVERFLOW and the size
-// that is needed if they do not fit. SIO_WSK_REGISTER_EXTENSION answers
+// that is needed if they do not fit. They do not change: SIO_ADDRESS_LIST_CHANGE, with an
+// IRP, pends until it is cancelled or the socket ends. SIO_WSK_REGISTER_EXTENSION answers
 // STATUS_NOT_SUPPORTED.
 //
 // SO_WSK_EVENT_CALLBACK takes the Bytes of an EventCallbackControl, on a socket that

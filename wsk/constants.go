@@ -88,21 +88,34 @@ const (
 	TCP_KEEPINTVL uint32 = 17 // seconds
 )
 
-// Options and control messages at level IPPROTO_IP.
+// Options at level IPPROTO_UDP.
 const (
-	IP_TOS             uint32 = 3 // an option only
+	UDP_NOCHECKSUM    uint32 = 1 // over IPv4 alone
+	UDP_SEND_MSG_SIZE uint32 = 2 // bytes of each datagram that a longer buffer is cut into; 0: none is
+)
+
+// Options and control messages at level IPPROTO_IP. The index of an interface is in
+// network order here.
+const (
+	IP_TOS             uint32 = 3 // the option, and the message that IP_RECVTOS asks for
 	IP_TTL             uint32 = 4
+	IP_MULTICAST_IF    uint32 = 9
 	IP_MULTICAST_TTL   uint32 = 10
 	IP_MULTICAST_LOOP  uint32 = 11
 	IP_ADD_MEMBERSHIP  uint32 = 12 // an IP_MREQ: the group, then an address of the interface or 0
 	IP_DROP_MEMBERSHIP uint32 = 13
 	IP_PKTINFO         uint32 = 19
 	IP_HOPLIMIT        uint32 = 21
+	IP_UNICAST_IF      uint32 = 31
+	IP_RECVTOS         uint32 = 40
+	IP_ECN             uint32 = 50 // the message that IP_RECVECN asks for
+	IP_RECVECN         uint32 = 50
 )
 
 // Options and control messages at level IPPROTO_IPV6.
 const (
 	IPV6_UNICAST_HOPS    uint32 = 4
+	IPV6_MULTICAST_IF    uint32 = 9
 	IPV6_MULTICAST_HOPS  uint32 = 10
 	IPV6_MULTICAST_LOOP  uint32 = 11
 	IPV6_ADD_MEMBERSHIP  uint32 = 12 // an IPV6_MREQ: the group, then the interface's index or 0
@@ -110,7 +123,11 @@ const (
 	IPV6_PKTINFO         uint32 = 19
 	IPV6_HOPLIMIT        uint32 = 21
 	IPV6_V6ONLY          uint32 = 27
-	IPV6_TCLASS          uint32 = 39
+	IPV6_UNICAST_IF      uint32 = 31
+	IPV6_TCLASS          uint32 = 39 // the option, and the message that IPV6_RECVTCLASS asks for
+	IPV6_RECVTCLASS      uint32 = 40
+	IPV6_ECN             uint32 = 50 // the message that IPV6_RECVECN asks for
+	IPV6_RECVECN         uint32 = 50
 )
 
 // ControlType says what ControlSocket is to do (WSK_CONTROL_SOCKET_TYPE).
@@ -134,6 +151,7 @@ const (
 	SIO_WSK_SET_TCP_SILENT_MODE      uint32 = 0x2F000007
 	SIO_KEEPALIVE_VALS               uint32 = 0x98000004
 	SIO_ADDRESS_LIST_QUERY           uint32 = 0x48000016
+	SIO_ADDRESS_LIST_CHANGE          uint32 = 0x28000017
 
 	// Those that follow are always refused, with statuses of their own.
 

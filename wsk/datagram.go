@@ -31,8 +31,9 @@ func (s *DatagramSocket) f() *flow {
 // from elsewhere are dropped. SIO_WSK_SET_SENDTO_ADDRESS sets the former alone. An
 // empty input takes either back. SO_WSK_EVENT_CALLBACK knows EventReceiveFrom.
 // IP_ADD_MEMBERSHIP and its kin take an IP_MREQ or IPV6_MREQ, in binary form.
-// IP_PKTINFO, IP_HOPLIMIT, IPV6_PKTINFO and IPV6_HOPLIMIT ask for control
-// information about received datagrams.
+// IP_PKTINFO, IP_HOPLIMIT, IP_RECVTOS, IP_RECVECN and their kin of IPV6 ask for control
+// information about received datagrams. UDP_SEND_MSG_SIZE has SendTo and SendMessages
+// cut a longer buffer into datagrams of so many bytes.
 func (s *DatagramSocket) ControlSocket(what ControlType, controlCode, level uint32, input, output []byte, outputSizeReturned *uint64, i *irp.IRP) ntstatus.Status {
 	return s.f().controlSocket(what, controlCode, level, input, output, outputSizeReturned, i)
 }

@@ -72,7 +72,8 @@
 // waits for 75 seconds. Address sharing is decided among the provider's own sockets, by
 // Windows' table, where the check of a security context always denies; a port that
 // something else on the network holds answers STATUS_ADDRESS_ALREADY_EXISTS. Options
-// and ioctls without a meaning here are refused, those about the network's addresses
-// changing among them. Owning process, owning thread and security descriptor have no
+// and ioctls without a meaning here are refused; a network's addresses do not change, so
+// what waits for that goes on waiting. Of control messages a datagram is sent with, the
+// hop limit alone is there. Owning process, owning thread and security descriptor have no
 // meaning here, and Socket and SocketConnect do not have these parameters.
 package wsk

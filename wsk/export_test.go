@@ -100,7 +100,7 @@ func (s *BasicSocket) Left() int      { return s.f().left() }
 func (f *flow) left() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := len(f.accepts) + len(f.recvs) + len(f.sends) + len(f.finished) + f.calls
+	n := len(f.waits) + len(f.accepts) + len(f.recvs) + len(f.sends) + len(f.finished) + f.calls
 	if f.connect != nil || f.closing != nil {
 		n++
 	}

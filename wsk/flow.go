@@ -49,6 +49,7 @@ type flow struct {
 	accepts []*op // first in, first served
 	recvs   []*op // first in, first served
 	sends   []*op // sends, and last the graceful disconnect; first in, first out
+	waits   []*op // for a change of the network's addresses; in no order
 	closing *op
 
 	written   uint64 // bytes that the transport took
@@ -300,6 +301,13 @@ func (f *flow) endAll(why end) {
 		f.end(o, why)
 	}
 	f.accepts, f.recvs, f.sends = nil, nil, nil
+	if why == endBroken || why == endAborted { // of the connection: nothing to do with it
+		return
+	}
+	for _, o := range f.waits {
+		f.end(o, why)
+	}
+	f.waits = nil
 }
 
 // wake is what the transport calls: see Transport.SetWake.
@@ -402,6 +410,7 @@ func (f *flow) takeCancels() {
 	}
 	f.accepts = f.sweep(f.accepts)
 	f.recvs = f.sweep(f.recvs)
+	f.waits = f.sweep(f.waits)
 	before := len(f.sends)
 	f.sends = f.sweep(f.sends)
 	if len(f.sends) != before {

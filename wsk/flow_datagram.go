@@ -106,9 +106,29 @@ func (o *op) takeList(q *sendRequest, list *BufList) ntstatus.Status {
 		if status != ntstatus.Success || len(q.rest) == maxBufferList {
 			return ntstatus.InvalidParameter
 		}
-		q.rest = append(q.rest, o.call.memory(segs, false))
+		segs = o.call.memory(segs, false)
+		if size := o.flow.options.messageSize; size > 0 {
+			q.rest = append(q.rest, cut(segs, size)...)
+		} else {
+			q.rest = append(q.rest, segs)
+		}
 	}
 	return ntstatus.Success
+}
+
+// cut makes datagrams of size bytes of one that is longer (UDP_SEND_MSG_SIZE); the last
+// has the rest.
+func cut(segs [][]byte, size int) (datagrams [][][]byte) {
+	var one [][]byte
+	room := size
+	for _, s := range segs {
+		for len(s) > room {
+			datagrams = append(datagrams, append(one, s[:room]))
+			s, one, room = s[room:], nil, size
+		}
+		one, room = append(one, s), room-len(s)
+	}
+	return append(datagrams, one)
 }
 
 // destination is where a datagram goes. Precondition: f.mu is held.

@@ -37,6 +37,7 @@ var ioctlTable = [...]ioctl{
 	{code: SIO_KEEPALIVE_VALS, fn: fnControl, do: (*flow).keepAliveValues},
 	{code: SIO_WSK_QUERY_INSPECT_ID, fn: fnControl, bare: true, do: (*flow).queryInspectID},
 	{code: SIO_ADDRESS_LIST_QUERY, fn: fnControl, bare: true, do: (*flow).queryAddresses},
+	{code: SIO_ADDRESS_LIST_CHANGE, fn: fnControl, do: (*flow).awaitAddresses},
 	{code: SIO_WSK_REGISTER_EXTENSION, fn: fnControl, bare: true, do: refuseWith(ntstatus.NotSupported)}, // no extension is defined
 	{code: SIO_LOOPBACK_FAST_PATH, fn: fnControl, do: (*flow).loopbackFastPath},
 	{code: SIO_QUERY_WFP_CONNECTION_REDIRECT_RECORDS, fn: fnControl, do: refuseWith(ntstatus.NotFound)},
@@ -135,6 +136,20 @@ func (f *flow) loopbackFastPath(r *ioctlRequest) ntstatus.Status {
 		return f.fail(FaultFlags, ntstatus.InvalidBufferSize)
 	}
 	return ntstatus.NotSupported
+}
+
+// awaitAddresses is SIO_ADDRESS_LIST_CHANGE. A network has the same addresses for as long
+// as it is there, so what ends the wait is what ends the socket, or a cancel.
+func (f *flow) awaitAddresses(r *ioctlRequest) ntstatus.Status {
+	if status, work := f.allow(fnControl); !work {
+		return status
+	}
+	if _, status := f.client.provider.addresses(); status != ntstatus.Success {
+		return status
+	}
+	r.op.kind = kindListChange
+	f.waits = append(f.waits, r.op)
+	return ntstatus.Pending
 }
 
 // queryAddresses is SIO_ADDRESS_LIST_QUERY: a count as u32, then the Bytes of a

@@ -261,6 +261,7 @@ const (
 	kindAccept                  //
 	kindSendTo                  // SendTo and SendMessages
 	kindReceiveFrom             //
+	kindListChange              // SIO_ADDRESS_LIST_CHANGE
 	kindClose                   //
 	numKinds
 )
@@ -282,7 +283,7 @@ const theLatched = ntstatus.Success
 
 // fateTable is the table end x kind: what a pended operation completes with. There
 // is no connect pended when an own abort can happen, nothing but connections can break
-// or be aborted, and close cannot be ended.
+// or be aborted (a wait for the list of addresses goes on), and close cannot be ended.
 var fateTable = [numEnds][numKinds]ntstatus.Status{
 	endBroken: {
 		kindReceive: theLatched, kindSend: theLatched,
@@ -298,18 +299,18 @@ var fateTable = [numEnds][numKinds]ntstatus.Status{
 	endClosed: {
 		kindReceive: ntstatus.Cancelled, kindSend: ntstatus.Cancelled,
 		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled, kindAccept: ntstatus.Cancelled,
-		kindSendTo: ntstatus.Cancelled, kindReceiveFrom: ntstatus.Cancelled,
+		kindSendTo: ntstatus.Cancelled, kindReceiveFrom: ntstatus.Cancelled, kindListChange: ntstatus.Cancelled,
 	},
 	endCancelled: {
 		kindReceive: ntstatus.Cancelled, kindSend: ntstatus.Cancelled,
 		kindDisconnect: ntstatus.Cancelled, kindConnect: ntstatus.Cancelled, kindAccept: ntstatus.Cancelled,
-		kindSendTo: ntstatus.Cancelled, kindReceiveFrom: ntstatus.Cancelled,
+		kindSendTo: ntstatus.Cancelled, kindReceiveFrom: ntstatus.Cancelled, kindListChange: ntstatus.Cancelled,
 	},
 	endWithdrawn: {
 		kindReceive: ntstatus.FileForcedClosed, kindSend: ntstatus.FileForcedClosed,
 		kindDisconnect: ntstatus.FileForcedClosed, kindConnect: ntstatus.FileForcedClosed,
 		kindAccept: ntstatus.FileForcedClosed,
-		kindSendTo: ntstatus.FileForcedClosed, kindReceiveFrom: ntstatus.FileForcedClosed,
+		kindSendTo: ntstatus.FileForcedClosed, kindReceiveFrom: ntstatus.FileForcedClosed, kindListChange: ntstatus.FileForcedClosed,
 	},
 }
 

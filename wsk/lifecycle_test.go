@@ -575,6 +575,19 @@ func TestEveryFate(t *testing.T) {
 				})
 			})
 		}
+		if e != wsk.EndBroken {
+			t.Run(fmt.Sprintf("end %d/list change", e), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					s := r.make(wsk.AF_INET, wsk.FlagBasicSocket, nil)
+					wait := r.awaitAddresses(s)
+					r.bring(s, e, wait)
+					wait.ends(t, want.connect, 0)
+					if e != wsk.EndClosed {
+						r.close(s)
+					}
+				})
+			})
+		}
 		t.Run(fmt.Sprintf("end %d/connect", e), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				s := r.bound()

@@ -48,12 +48,20 @@ type options struct {
 	segment       int           // bytes; 0: the transport's
 	receiveBuffer int           // bytes; 0: the transport's
 	sendBuffer    int           // bytes; 0: the transport's
+	unicastIf     uint32        // of IPv4: the one interface, or 0, as it was set
+	unicastIf6    uint32        // of IPv6
 
 	// Of datagram sockets: may send broadcasts, and what control messages come with
 	// received datagrams, for IPv4 and IPv6.
 	broadcast               bool
 	packetInfo, packetInfo6 bool
 	hopLimit, hopLimit6     bool
+	class, class6           bool // the type of service, the traffic class
+	congested, congested6   bool // the two bits of ECN
+	noChecksum              bool
+	messageSize             int    // bytes of each datagram that a buffer is cut into; 0: it is one
+	multicastIf             uint32 // the one interface, or 0
+	multicastIf6            uint32
 	multicastHops           int
 	multicastLoop           bool
 }
@@ -64,6 +72,7 @@ func defaultOptions(family, socketType uint16) options {
 		socketType: socketType,
 		v6Only:     family == AF_INET6,
 		keepIdle:   defaultKeepIdle, keepInterval: defaultKeepInterval, keepCount: defaultKeepCount,
+		multicastHops: 1, multicastLoop: true, // as the transports begin
 	}
 }
 

@@ -1,6 +1,8 @@
 package wsk
 
 import (
+	"math"
+	"math/bits"
 	"time"
 
 	"github.com/wskstack/wskstack/wsk/ntstatus"
@@ -97,6 +99,63 @@ var optionTable = [...]option{
 		level: IPPROTO_IPV6, code: IPV6_HOPLIMIT, name: "IPV6_HOPLIMIT", boolean: true, dgram: true, v6: true, setIn: fnControl,
 		set: func(o *options, v uint32) { o.hopLimit6 = v != 0 },
 		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.hopLimit6), nil },
+	},
+	{
+		level: IPPROTO_IP, code: IP_RECVTOS, name: "IP_RECVTOS", boolean: true, dgram: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.class = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.class), nil },
+	},
+	{
+		level: IPPROTO_IP, code: IP_RECVECN, name: "IP_RECVECN", boolean: true, dgram: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.congested = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.congested), nil },
+	},
+	{
+		level: IPPROTO_IPV6, code: IPV6_RECVTCLASS, name: "IPV6_RECVTCLASS", boolean: true, dgram: true, v6: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.class6 = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.class6), nil },
+	},
+	{
+		level: IPPROTO_IPV6, code: IPV6_RECVECN, name: "IPV6_RECVECN", boolean: true, dgram: true, v6: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.congested6 = v != 0 },
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.congested6), nil },
+	},
+	{
+		level: IPPROTO_IP, code: IP_UNICAST_IF, name: "IP_UNICAST_IF", max: math.MaxUint32, bound: true, setIn: fnControl,
+		check: onlyInterface4,
+		set:   func(o *options, v uint32) { o.unicastIf = v },
+		get:   func(o options, _ adjustable) (uint32, error) { return o.unicastIf, nil },
+	},
+	{
+		level: IPPROTO_IPV6, code: IPV6_UNICAST_IF, name: "IPV6_UNICAST_IF", max: math.MaxUint32, bound: true, v6: true, setIn: fnControl,
+		check: onlyInterface,
+		set:   func(o *options, v uint32) { o.unicastIf6 = v },
+		get:   func(o options, _ adjustable) (uint32, error) { return o.unicastIf6, nil },
+	},
+	{
+		level: IPPROTO_IP, code: IP_MULTICAST_IF, name: "IP_MULTICAST_IF", max: math.MaxUint32, dgram: true, setIn: fnControl,
+		check: onlyInterface4,
+		set:   func(o *options, v uint32) { o.multicastIf = v },
+		get:   func(o options, _ adjustable) (uint32, error) { return o.multicastIf, nil },
+	},
+	{
+		level: IPPROTO_IPV6, code: IPV6_MULTICAST_IF, name: "IPV6_MULTICAST_IF", max: math.MaxUint32, dgram: true, v6: true, setIn: fnControl,
+		check: onlyInterface,
+		set:   func(o *options, v uint32) { o.multicastIf6 = v },
+		get:   func(o options, _ adjustable) (uint32, error) { return o.multicastIf6, nil },
+	},
+	{
+		level: IPPROTO_UDP, code: UDP_NOCHECKSUM, name: "UDP_NOCHECKSUM", boolean: true, udp: true, dgram: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.noChecksum = v != 0 },
+		datagrams: func(o options, d Datagram) error {
+			return with(any(d), func(c ChecksumSetter) error { return c.SetNoChecksum(o.noChecksum) })
+		},
+		get: func(o options, _ adjustable) (uint32, error) { return b2u(o.noChecksum), nil },
+	},
+	{
+		level: IPPROTO_UDP, code: UDP_SEND_MSG_SIZE, name: "UDP_SEND_MSG_SIZE", max: maxDatagram, udp: true, dgram: true, setIn: fnControl,
+		set: func(o *options, v uint32) { o.messageSize = int(v) },
+		get: func(o options, _ adjustable) (uint32, error) { return uint32(o.messageSize), nil },
 	},
 	{
 		level: IPPROTO_IPV6, code: IPV6_V6ONLY, name: "IPV6_V6ONLY", boolean: true, setIn: fnSetBeforeBind, v6: true,
@@ -214,6 +273,19 @@ func (f *flow) excludes(opposite bool) ntstatus.Status {
 		return f.fail(FaultFlags, ntstatus.InvalidParameter)
 	}
 	return ntstatus.Success
+}
+
+// onlyInterface lets the index of the one interface pass, and 0, which leaves the choice.
+func onlyInterface(f *flow, index uint32) ntstatus.Status {
+	if index != 0 && index != interfaceIndex {
+		return f.fail(FaultFlags, ntstatus.InvalidParameter)
+	}
+	return ntstatus.Success
+}
+
+// onlyInterface4 is onlyInterface for IPv4, whose index comes in network order.
+func onlyInterface4(f *flow, index uint32) ntstatus.Status {
+	return onlyInterface(f, bits.ReverseBytes32(index))
 }
 
 // maxMessage is how many bytes a datagram can have.

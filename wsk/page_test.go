@@ -77,7 +77,7 @@ var (
 		"disconnect cancelled before its FIN", "broken", "withdrawn", "creation failed", "close completes",
 	}
 	kindNames = [numKinds]string{
-		"", "Receive", "Send", "Disconnect", "Connect", "Accept", "SendTo", "ReceiveFrom", "CloseSocket",
+		"", "Receive", "Send", "Disconnect", "Connect", "Accept", "SendTo", "ReceiveFrom", "SIO_ADDRESS_LIST_CHANGE", "CloseSocket",
 	}
 	endNames = [numEnds]string{"broken", "own abort", "CloseSocket", "cancelled", "withdrawn"}
 )
@@ -124,6 +124,8 @@ func fateText(e end, k kind) string {
 	// Only connections break or are aborted, and nothing ends a close.
 	ofConnection := k == kindReceive || k == kindSend || k == kindDisconnect
 	switch {
+	case k == kindListChange && (e == endAborted || e == endBroken):
+		return "goes on"
 	case k == kindClose, e == endAborted && !ofConnection, e == endBroken && !ofConnection && k != kindConnect:
 		return "–"
 	case fateTable[e][k] == theLatched:

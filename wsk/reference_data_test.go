@@ -185,6 +185,8 @@ var referenceDifferences = [][]string{
 	{"TCP_NODELAY", "said not to be supported", "works; WSK_FLAG_NODELAY as well", "TestSendNoDelay"},
 	{"A pended connection request", "no limit is documented", "gone after 75 s; 128 at a time, what comes beyond is dropped", "TestInspect"},
 	{"The check of a security context at bind", "against the first socket's descriptor", "denied, as the default descriptor does", "TestSharing"},
+	{"The network's addresses", "come and go", "stay as long as the network does: SIO_ADDRESS_LIST_CHANGE pends until it is cancelled or the socket ends", "TestAddressListChange"},
+	{"Control messages that a datagram is sent with", "hop limit, source address, type of service, size of the pieces", "the hop limit; the others are STATUS_NOT_SUPPORTED, and the last is an option", "TestSendTo"},
 	{"Raw sockets", "any protocol", "ICMP and ICMPv6: netstack hands raw endpoints nothing else", "TestRaw"},
 	{"TCP_FASTOPEN on a socket", "the system's setting decides", "the stack's mode decides; the option asks for it", "TestConversation"},
 	{"Keep-alive, retransmission, TIME_WAIT", "Windows' own", "netstack's, but keep-alive's defaults are Windows'", "TestOptions"},

@@ -38,6 +38,7 @@ type Received struct {
 	From     netip.AddrPort // the sender
 	To       netip.Addr     // the address that it was sent to
 	HopLimit uint8          // of its IP header
+	TOS      uint8          // of its IP header: the type of service, or the traffic class
 }
 
 // adjustable is what options need of both kinds of transport.

@@ -75,6 +75,11 @@ type Multicaster interface {
 	LeaveGroup(group netip.Addr) error
 }
 
+// ChecksumSetter is a Datagram that can leave out the checksum of what it sends over IPv4.
+type ChecksumSetter interface {
+	SetNoChecksum(on bool) error
+}
+
 // RawNetwork is a Network that makes raw transports as well: what is sent and received
 // is what an IP packet carries, with the IPv4 header in front of what is received.
 // NewRaw answers EPROTONOSUPPORT for a protocol that it does not have.
@@ -82,7 +87,7 @@ type RawNetwork interface {
 	NewRaw(v6 bool, protocol uint8) (Datagram, error)
 }
 
-// AddressLister is a Network that knows its own addresses.
+// AddressLister is a Network that knows its own addresses, which do not change.
 type AddressLister interface {
 	Addresses() []netip.Addr
 }

@@ -44,6 +44,8 @@ func TestDatagrams(t *testing.T) {
 			}
 			set(tt.level, wsk.IP_PKTINFO, 1)
 			set(tt.level, wsk.IP_HOPLIMIT, 1)
+			set(tt.level, wsk.IP_RECVTOS, 1) // of either family, as IP_RECVECN
+			set(tt.level, wsk.IP_RECVECN, 1)
 			set(wsk.SOL_SOCKET, wsk.SO_RCVBUF, 100_000)
 			local := wsk.SockAddr{Family: tt.family, Port: 53}
 			w.do(func(i *irp.IRP) ntstatus.Status { return s.Bind(&local, 0, i) })
@@ -79,17 +81,26 @@ func TestDatagrams(t *testing.T) {
 			if err != nil || string(buf[:got.Bytes]) != "ping" || got.HopLimit != 9 || got.From != netip.AddrPortFrom(tt.near, 53) || got.To != tt.far {
 				t.Fatalf("%q, %+v, %v", buf[:got.Bytes], got, err)
 			}
+			if err := far.SetTOS(0x22); err != nil {
+				t.Fatal(err)
+			}
 			if err := far.Send([][]byte{[]byte("po"), []byte("ng!")}, got.From, 0); err != nil {
 				t.Fatal(err)
 			}
 			var from wsk.SockAddr
-			length, flags, control := uint32(99), uint32(0), make([]byte, 99)
+			length, flags, control := uint32(199), uint32(0), make([]byte, 199)
 			result := w.do(func(i *irp.IRP) ntstatus.Status {
 				return s.ReceiveFrom(wsk.NewBuf(buf[:4]), 0, &from, &length, control, &flags, i)
 			})
 			info := binary.LittleEndian.AppendUint32(tt.near.AsSlice(), 1)
 			want := wsk.AppendControlMessage(nil, tt.level, wsk.IP_PKTINFO, info)
 			want = wsk.AppendControlMessage(want, tt.level, wsk.IP_HOPLIMIT, []byte{64, 0, 0, 0})
+			class := wsk.IP_TOS
+			if tt.level == wsk.IPPROTO_IPV6 {
+				class = wsk.IPV6_TCLASS
+			}
+			want = wsk.AppendControlMessage(want, tt.level, class, []byte{0x22, 0, 0, 0})
+			want = wsk.AppendControlMessage(want, tt.level, wsk.IP_ECN, []byte{2, 0, 0, 0})
 			if string(buf[:4]) != "pong" || result.Information != 4 || from != to || flags != wsk.MSG_TRUNC || string(control[:length]) != string(want) {
 				t.Errorf("%q (%d) from %v, flags %#x, control % x", buf[:4], result.Information, from, flags, control[:length])
 			}

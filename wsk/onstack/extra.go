@@ -22,6 +22,7 @@ var _ interface {
 	wsk.Sharer
 	wsk.HeaderSetter
 	wsk.Multicaster
+	wsk.ChecksumSetter
 } = datagram{}
 
 // NextRequest implements wsk.Inspector.

@@ -359,6 +359,7 @@ func TestHeaders(t *testing.T) {
 		w.set(o, wsk.IPPROTO_IP, wsk.IP_TOS, 0x20)
 	}
 	w.set(s, wsk.IPPROTO_TCP, wsk.TCP_MAXRT, 10)
+	w.set(u, wsk.IPPROTO_UDP, wsk.UDP_NOCHECKSUM, 1)
 	group := netip.MustParseAddr("239.1.2.3")
 	mreq := append(group.AsSlice(), client4.AsSlice()...)
 	membership := func(code uint32) {
@@ -393,6 +394,9 @@ func TestHeaders(t *testing.T) {
 		ttl, ok := want[ip[9]]
 		if [4]byte(ip[16:]) == group.As4() {
 			ttl = 3
+		}
+		if ip[9] == 17 && (ip[26] != 0 || ip[27] != 0) {
+			t.Error("a datagram has a checksum")
 		}
 		if ok && (ip[8] != ttl || ip[1] != 0x20) {
 			t.Errorf("protocol %d has TTL %d and TOS %#x, want %d and 0x20", ip[9], ip[8], ip[1], ttl)

@@ -70,10 +70,11 @@ func (m *Mailbox) change(f func()) {
 	}
 }
 
-// Deliver sends a datagram to the socket.
+// Deliver sends a datagram to the socket, with a hop limit of 64 and a type of service
+// of 0x2B.
 func (m *Mailbox) Deliver(from netip.AddrPort, to netip.Addr, data string) {
 	m.change(func() {
-		m.inbound = append(m.inbound, inbound{data: data, Received: wsk.Received{From: from, To: to, HopLimit: 64}})
+		m.inbound = append(m.inbound, inbound{data: data, Received: wsk.Received{From: from, To: to, HopLimit: 64, TOS: 0x2B}})
 	})
 }
 
@@ -189,6 +190,9 @@ func (m *Mailbox) SetHopLimit(int) error { return m.tell("hop limit") }
 
 // SetTOS implements wsk.HeaderSetter.
 func (m *Mailbox) SetTOS(int) error { return m.tell("tos") }
+
+// SetNoChecksum implements wsk.ChecksumSetter.
+func (m *Mailbox) SetNoChecksum(bool) error { return m.tell("no checksum") }
 
 // SetMulticastHops implements wsk.Multicaster.
 func (m *Mailbox) SetMulticastHops(int) error { return m.tell("multicast hops") }
