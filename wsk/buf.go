@@ -39,7 +39,10 @@ const maxMDLs = 1 << 16
 
 // segments returns the pieces of memory that b describes, without empty ones, or
 // STATUS_INVALID_PARAMETER if the chain does not hold them.
-func (b *Buf) segments() ([][]byte, ntstatus.Status) {
+func (b *Buf) segments() ([][]byte, ntstatus.Status) { return b.appendSegments(nil) }
+
+// appendSegments is segments into memory of the caller's.
+func (b *Buf) appendSegments(segs [][]byte) ([][]byte, ntstatus.Status) {
 	if b == nil {
 		return nil, ntstatus.InvalidParameter
 	}
@@ -49,7 +52,6 @@ func (b *Buf) segments() ([][]byte, ntstatus.Status) {
 	if b.MDL == nil || uint64(b.Offset) > uint64(len(b.MDL.Data)) {
 		return nil, ntstatus.InvalidParameter
 	}
-	var segs [][]byte
 	skip, left := int(b.Offset), b.Length
 	for m, n := b.MDL, 0; left > 0; m, n = m.Next, n+1 {
 		if m == nil || n == maxMDLs {

@@ -178,6 +178,7 @@ func (c *Client) adopt(f *flow) ntstatus.Status {
 func newFlow(client *Client, c *category, family, socketType uint16, context any, tables clientTables) *flow {
 	f := &flow{client: client, category: c, family: family, context: context, options: defaultOptions(family, socketType)}
 	f.events.tables = tables
+	f.hook, f.worker = f.kick, f.work
 	switch c.flag {
 	case FlagBasicSocket:
 		f.self = &BasicSocket{f}

@@ -27,7 +27,9 @@ type flow struct {
 	// kicks counts the wake-ups that the worker has not looked at; whoever raises
 	// it from zero starts the worker. No lock may be needed to kick: the transport
 	// wakes under locks of its own, which the worker takes under mu.
-	kicks atomic.Uint64
+	kicks  atomic.Uint64
+	hook   func() // kick, which is every IRP's cancel hook
+	worker func() // work; both are here so that a call allocates neither
 	// pended is the number of operations whose IRP is out; when there are none, and
 	// watching is not set, a transport's wake-up is nobody's business.
 	pended   atomic.Int64
@@ -58,6 +60,7 @@ type flow struct {
 	finAcked  bool   // the peer had acknowledged the FIN at the last look
 	pushing   bool   // Nagle is off for a send with FlagNoDelay
 	finished  []*op  // decided; their routines are still to be called
+	spare     []*op  // the memory of the finished before these
 	inHand    int    // of those, the ones whose routines the worker is calling
 	discarded []byte // where drained bytes go
 
@@ -72,17 +75,19 @@ type flow struct {
 	fault     Fault     // of the call that is going on
 }
 
-// op is one operation.
+// op is one operation. Those that move data are used again and again, so nothing
+// keeps one when its routine has returned: the cancel hook, which may be called even
+// later, knows the flow alone.
 type op struct {
-	flow      *flow
-	call      *Call // nil without an Observer
-	kind      kind
-	req       irp.Request
-	cancelled atomic.Bool // set by the cancel hook, read by the worker
+	flow *flow
+	call *Call // nil without an Observer
+	kind kind
+	req  irp.Request
 
-	segs  [][]byte // what is still to be moved
-	total int      // bytes asked for
-	done  int      // bytes moved
+	segs  [][]byte    // what is still to be moved
+	few   [few][]byte // the memory of segs, if that is enough
+	total int         // bytes asked for
+	done  int         // bytes moved
 	flags uint32
 	mark  uint64 // stream offset behind a send's last byte, once it is all written
 
@@ -94,12 +99,38 @@ type op struct {
 	result    irp.StatusBlock
 }
 
-// cancel is the IRP's cancel hook.
-func (o *op) cancel() {
-	o.cancelled.Store(true)
-	if o.flow != nil {
-		o.flow.kick()
+// few is as many pieces as most chains have.
+const few = 4
+
+// newOp returns an operation without a request.
+func (f *flow) newOp(c *Call) *op {
+	if f == nil {
+		return &op{call: c}
 	}
+	o, _ := f.client.provider.ops.Get().(*op)
+	if o == nil {
+		o = new(op)
+	}
+	o.flow, o.call = f, c
+	return o
+}
+
+// recycle gives an operation back whose routine has returned, if it is of a kind
+// that nobody else can know.
+func (f *flow) recycle(o *op) {
+	if o.kind != kindSend && o.kind != kindReceive || o.accept != nil || o.send != nil || o.receive != nil || o.stillborn {
+		return
+	}
+	*o = op{}
+	f.client.provider.ops.Put(o)
+}
+
+// cancelHook is what an IRP calls when it is cancelled: the worker then finds it so.
+func (f *flow) cancelHook() func() {
+	if f == nil {
+		return nil
+	}
+	return f.hook
 }
 
 // call is the frame of every call that takes an IRP. body runs under f.mu, if
@@ -115,8 +146,8 @@ func (f *flow) call(fn function, i *irp.IRP, body func(o *op) ntstatus.Status) n
 
 // perform is call without its observer's frame.
 func (f *flow) perform(fn function, c *Call, i *irp.IRP, body func(o *op) ntstatus.Status) ntstatus.Status {
-	o := &op{flow: f, call: c}
-	req, status := irp.Submit(i, o.cancel)
+	o := f.newOp(c)
+	req, status := irp.Submit(i, f.cancelHook())
 	if status != ntstatus.Success {
 		if i == nil {
 			c.fail(FaultIRP)
@@ -138,6 +169,7 @@ func (f *flow) perform(fn function, c *Call, i *irp.IRP, body func(o *op) ntstat
 	c.completing(o.result)
 	req.Complete(o.result)
 	o.announce()
+	f.recycle(o)
 	f.leave()
 	return status
 }
@@ -320,7 +352,7 @@ func (f *flow) wake() {
 // kick makes the worker look. It takes no lock.
 func (f *flow) kick() {
 	if f.kicks.Add(1) == 1 {
-		go f.work()
+		go f.worker()
 	}
 }
 
@@ -336,13 +368,14 @@ func (f *flow) work() {
 			event = f.nextEvent()
 		}
 		finished := f.finished
-		f.finished, f.inHand = nil, len(finished)
+		f.finished, f.spare, f.inHand = f.spare, nil, len(finished)
 		f.resume(finished)
 		f.watching.Store(f.armed())
 		f.mu.Unlock()
 		for _, o := range finished {
 			f.complete(o)
 		}
+		f.keep(finished)
 		if event != nil {
 			event()
 			f.eventOver()
@@ -351,6 +384,17 @@ func (f *flow) work() {
 			return
 		}
 	}
+}
+
+// keep keeps the memory of a list of operations for the next one.
+func (f *flow) keep(finished []*op) {
+	if len(finished) == 0 {
+		return
+	}
+	clear(finished)
+	f.mu.Lock()
+	f.spare = finished[:0]
+	f.mu.Unlock()
 }
 
 // complete calls o's routine.
@@ -365,6 +409,7 @@ func (f *flow) complete(o *op) {
 		f.mu.Unlock()
 		f.client.socketGone(f)
 	}
+	f.recycle(o)
 }
 
 // announce lets an accepted socket call its static callbacks, now that the client
@@ -405,7 +450,7 @@ func (f *flow) move() {
 // takeCancels ends the operations whose IRP was cancelled. Precondition: f.mu is
 // held.
 func (f *flow) takeCancels() {
-	if f.connect != nil && f.connect.cancelled.Load() {
+	if f.connect != nil && f.connect.req.Cancelled() {
 		f.cancelConnect()
 	}
 	f.accepts = f.sweep(f.accepts)
@@ -422,7 +467,7 @@ func (f *flow) takeCancels() {
 func (f *flow) sweep(queue []*op) []*op {
 	kept := queue[:0]
 	for _, o := range queue {
-		if !o.cancelled.Load() {
+		if !o.req.Cancelled() {
 			kept = append(kept, o)
 			continue
 		}

@@ -3,6 +3,7 @@ package wsk
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
@@ -143,7 +144,7 @@ func (f *flow) abort(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 
 // take copies what the caller's Buf says into o.
 func (o *op) take(buf *Buf, k kind, flags uint32) ntstatus.Status {
-	segs, status := buf.segments()
+	segs, status := buf.appendSegments(o.few[:0])
 	if status != ntstatus.Success {
 		return o.flow.fail(FaultBuffer, status)
 	}
@@ -169,7 +170,7 @@ func (f *flow) stepReceive() {
 		if len(f.recvs) == 0 {
 			return // the connection broke and took them all
 		}
-		f.recvs = f.recvs[1:]
+		f.recvs = slices.Delete(f.recvs, 0, 1) // in place: the queue keeps its memory
 		o.result.Information = uintptr(o.done)
 		f.finish(o, ntstatus.Success)
 	}
@@ -227,7 +228,7 @@ func (f *flow) stepSend() {
 	}
 	for len(f.sends) > 0 && f.over(f.sends[0]) {
 		o := f.sends[0]
-		f.sends = f.sends[1:]
+		f.sends = slices.Delete(f.sends, 0, 1)
 		o.result.Information = uintptr(o.done)
 		f.finish(o, ntstatus.Success)
 	}
