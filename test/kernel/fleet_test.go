@@ -90,9 +90,9 @@ func TestCookieOfTheOther(t *testing.T) {
 		t.Run(map[int]string{4: "IPv4", 6: "IPv6"}[family], func(t *testing.T) {
 			here, there := pipe.New("", "", 1500)
 			var f *fork
-			r := newRigOver(t, family, 1500, func(l gstack.LinkEndpoint) gstack.LinkEndpoint {
-				f = newFork(l, here)
-				return f
+			r := newRigWith(t, family, 1500, func(c *stack.Config) {
+				f = newFork(c.Link, here)
+				c.Link = f
 			})
 			keys, err := fastopen.ParseKeys("a0bf63f7-ed803d81-cd641d30-cebc4a90")
 			check(t, err)

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
@@ -36,11 +34,11 @@ const patience = 30 * time.Second
 
 func newRig(t *testing.T, family, mtu int) *rig {
 	t.Helper()
-	return newRigOver(t, family, mtu, func(l gstack.LinkEndpoint) gstack.LinkEndpoint { return l })
+	return newRigWith(t, family, mtu, func(*stack.Config) {})
 }
 
-// newRigOver is newRig with a link endpoint of the test's between stack and relay.
-func newRigOver(t *testing.T, family, mtu int, over func(gstack.LinkEndpoint) gstack.LinkEndpoint) *rig {
+// newRigWith is newRig with a stack that change has configured. Its link is the relay.
+func newRigWith(t *testing.T, family, mtu int, change func(*stack.Config)) *rig {
 	t.Helper()
 	w, err := wire.Open(wire.TUN, wire.Config{MTU: mtu, Offload: *offload})
 	netnstest.Require(t, err)
@@ -49,7 +47,9 @@ func newRigOver(t *testing.T, family, mtu int, over func(gstack.LinkEndpoint) gs
 	check(t, kernelpeer.EnableFastOpen(w.Namespace))
 	r.relay, err = relay.New(w.Link, relay.Config{Observe: r.record.Observe})
 	check(t, err)
-	r.stack, err = stack.New(stack.Config{Link: over(r.relay), Addresses: w.StackAddresses})
+	cfg := stack.Config{Link: r.relay, Addresses: w.StackAddresses}
+	change(&cfg)
+	r.stack, err = stack.New(cfg)
 	check(t, err)
 	t.Cleanup(func() { check(t, r.stack.Close()) })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

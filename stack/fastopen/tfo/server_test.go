@@ -315,3 +315,22 @@ func TestReplaysAreBounded(t *testing.T) {
 		t.Error("remembered too long")
 	}
 }
+
+// Listeners have windows of their own: an opening is forgotten at its time, also behind
+// one that is remembered for longer.
+func TestReplaysExpireEachAtItsTime(t *testing.T) {
+	covers.IDs(t, "S-31")
+	r := NewReplays(0)
+	long, short := Opening{IRS: 1}, Opening{IRS: 2}
+	r.Add(long, 4*time.Minute)
+	r.Add(short, 10*time.Second)
+	if !r.Seen(9*time.Second, short) || !r.Seen(9*time.Second, long) {
+		t.Error("forgotten too early")
+	}
+	if r.Seen(10*time.Second, short) || !r.Seen(10*time.Second, long) {
+		t.Error("not each at its time")
+	}
+	if r.Seen(4*time.Minute, long) || r.Len() != 0 {
+		t.Errorf("%d are still remembered", r.Len())
+	}
+}

@@ -290,7 +290,7 @@ func TestAnsweredBeforeACKCanBeFalse(t *testing.T) {
 
 // Round trips are counted from what had come to an end when something left it.
 func TestRoundTrips(t *testing.T) {
-	plain, late, request, behind := &script{}, &script{}, &script{}, &script{}
+	plain, late, alone, request, behind := &script{}, &script{}, &script{}, &script{}, &script{}
 	for _, s := range []*script{plain, request} {
 		s.down(0, 20, relay.Passed, seg.SYN, iss, 0, nil, "")
 		s.up(20.3, 40.4, seg.SYN|seg.ACK, irs, iss+1, nil, "")
@@ -305,6 +305,10 @@ func TestRoundTrips(t *testing.T) {
 	late.down(40.6, 60.7, relay.Passed, seg.ACK, iss+9, irs+1, nil, "")
 	late.up(61, 81, seg.ACK|seg.PSH, irs+1, iss+9, nil, "answer")
 	// What is dropped leads to nothing.
+	alone.down(0, 20, relay.Passed, seg.SYN, iss, 0, cookie, "question")
+	alone.up(20.3, 40.4, seg.SYN|seg.ACK, irs, iss+9, nil, "")
+	alone.down(40.6, 60.7, relay.Dropped, seg.ACK, iss+9, irs+1, nil, "")
+	alone.up(61, 81, seg.ACK|seg.PSH, irs+1, iss+9, nil, "answer")
 	behind.down(0, 20, relay.Dropped, seg.SYN, iss, 0, cookie, "question")
 	behind.down(1000, 1020, relay.Passed, seg.SYN, iss, 0, nil, "")
 	behind.up(1020.3, 1040.4, seg.SYN|seg.ACK, irs, iss+1, nil, "")
@@ -318,6 +322,7 @@ func TestRoundTrips(t *testing.T) {
 		"seen from the server":  {ladder.NewFromWire(fromWire().events, server), 1},
 		"after the handshake":   {trace(plain), 2},
 		"after the ACK":         {trace(late), 2},
+		"after a dropped ACK":   {trace(alone), 1},
 		"after a dropped SYN":   {trace(behind), 2},
 		"no answer":             {trace(request), 0},
 		"none that has arrived": {trace(troubled()), 0},

@@ -749,6 +749,48 @@ func TestHTTPStopIsInGoodOrder(t *testing.T) {
 	}
 }
 
+// Stopped, it waits until what was answered has come to the client, whose connection
+// net/http has closed long ago.
+func TestHTTPStopDelivers(t *testing.T) {
+	ns := netnstest.New(t)
+	dir := t.TempDir()
+	text := strings.Repeat("0123456789abcde\n", 12<<10) // 192 KiB: our buffer takes it, the client's does not
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := listenOptions(ns, HTTP)
+	o.Dir = dir
+	s := serve(t, ns, o, nil, nil)
+	c := s.dial(own4, kernelpeer.Plain, "GET /a HTTP/1.0\r\n\r\n")
+	if r := s.ended(); r.Error != "" || r.BytesSent < int64(len(text)) {
+		t.Errorf("%+v", r)
+	}
+	s.stop(errStopped)
+	for { // it listens no more: it is about to end
+		c, err := kernelpeer.Dial(s.ctx, ns, kernelpeer.ClientConfig{Remote: netip.AddrPortFrom(own4, 7777)})
+		if err != nil {
+			break
+		}
+		_ = c.Close()
+	}
+	select {
+	case err := <-s.done:
+		t.Fatalf("it does not wait for its client: %v", err)
+	case <-time.After(200 * time.Millisecond): // it has had the time to be wrong
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != text {
+		t.Errorf("%d bytes of %d, %v", len(body), len(text), err)
+	}
+	_ = c.Close()
+	if err := s.wait(); !errors.Is(err, errStopped) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A client that takes nothing has to end, too.
 func TestHTTPStopHasALimit(t *testing.T) {
 	ns := netnstest.New(t)
@@ -769,6 +811,33 @@ func TestHTTPStopHasALimit(t *testing.T) {
 	}
 	if r := s.ended(); r.Error == "" || r.BytesSent == 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A client that goes away in the middle is told of, and others are served.
+func TestHTTPClientGoesAway(t *testing.T) {
+	ns := netnstest.New(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := listenOptions(ns, HTTP)
+	o.Dir, o.FastOpen = dir, false
+	s := serve(t, ns, o, nil, nil)
+	for range 2 {
+		c := s.dial(own4, kernelpeer.SendTo, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := c.Info(); err != nil || info.SYNData {
+			t.Errorf("Fast Open is off, and the kernel says %+v, %v", info, err)
+		}
+		if err := errors.Join(c.SetLinger(0), c.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.ended(); !strings.Contains(r.Error, "reset") || r.FastOpen {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 
@@ -807,6 +876,11 @@ func TestHTTPRepeated(t *testing.T) {
 		if status, body := get(t, c, own4, "a"); status != http.StatusOK || body != "A" {
 			t.Errorf("status %d, %q", status, body)
 		}
+	}
+	// Others are told at once that nobody will serve them.
+	_, err := kernelpeer.Dial(s.ctx, ns, kernelpeer.ClientConfig{Remote: netip.AddrPortFrom(own4, 7777)})
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a third one: %v", err)
 	}
 	first.CloseIdleConnections()
 	second.CloseIdleConnections()
