@@ -2,6 +2,7 @@ package onstack_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -92,11 +93,19 @@ func newWorldOn(t *testing.T, mode fastopen.Mode, provider *wsk.Provider) *world
 	if st := w.reg.CaptureProviderNPI(wsk.NoWait, &w.npi); st != ntstatus.Success {
 		t.Fatal(st)
 	}
-	t.Cleanup(func() {
-		w.reg.ReleaseProviderNPI()
-		w.reg.Deregister()
-	})
+	t.Cleanup(func() { end(t, &w.reg) })
 	return w
+}
+
+// end releases and deregisters; a test that has failed may have left its sockets open.
+func end(t *testing.T, reg *wsk.Registration) {
+	t.Helper()
+	reg.ReleaseProviderNPI()
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	defer cancel()
+	if err := reg.DeregisterContext(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 func newStack(t *testing.T, link gstack.LinkEndpoint, mode fastopen.Mode, addrs ...netip.Addr) *stack.Stack {

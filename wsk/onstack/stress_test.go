@@ -110,8 +110,7 @@ func (s *storm) run(mode wsk.CompletionMode) {
 	s.await(box.CloseSocket)
 	s.await(l.CloseSocket)
 	serving.Wait()
-	reg.ReleaseProviderNPI()
-	reg.Deregister()
+	end(s.t, reg)
 }
 
 // await submits a request and waits for it.

@@ -7,7 +7,33 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wskstack/wskstack/wsk/verifier"
 )
+
+// unbreakable are the rules of the verifier that no scenario can break. It is never
+// written to.
+var unbreakable = []string{"I3", "I11", "I14", "S2", "S9", "B5", "B7", "Q3", "Q4", "R3"}
+
+// TestUnbreakable has no scenario that is built in break a rule that none can.
+func TestUnbreakable(t *testing.T) {
+	for _, id := range unbreakable {
+		if r, ok := verifier.Explain(id); !ok || !r.Checked() {
+			t.Errorf("%s is no rule that is checked", id)
+		}
+	}
+	all, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sc := range all {
+		for _, id := range sc.Reports {
+			if slices.Contains(unbreakable, id) {
+				t.Errorf("%s breaks %s", sc.Name, id)
+			}
+		}
+	}
+}
 
 // TestPage keeps SCENARIOS.md the same as the parser's tables.
 func TestPage(t *testing.T) {
@@ -52,6 +78,10 @@ IRP in waits for it, unless it says ` + "`async`" + `. A request that is not ove
 then has STATUS_TIMEOUT. The first step that does not come out as expected ends the scenario. What is left open is then closed, retained
 data given back, IRPs freed. Whatever the steps say, it is a failure if an IRP does not complete exactly once and as its call said it would, if
 the registration cannot end, or if the verifier reports a rule that ` + "`reports`" + ` does not name, or does not report one that it names.
+
+One goroutine takes the steps, callbacks only answer what ` + "`on`" + ` names, and results are read when a request is over. So a scenario cannot
+break the rules ` + strings.Join(unbreakable, ", ") + `: these need calls at the same time, or a callback, a completion or a
+list in the client's own hands. Clients that break them are in the verifier's tests.
 
 With faults (the knobs from ` + "`fail-nth`" + ` on) what is expected need not come out: the scenario ends there, which is no failure; all
 else has to hold.
