@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -30,13 +31,18 @@ const (
 // bareHost is an unmodified netstack with its defaults, tail-loss probes and all.
 type bareHost struct {
 	n    *stacktest.Net
+	ip   tcpip.NetworkProtocolNumber
 	ns   *gstack.Stack
 	link *fastopen.Link // nil if bare
 	port *stacktest.Port
 }
 
 func newBareHost(n *stacktest.Net, name string, line stacktest.LineConfig, addr netip.Addr, l layering) *bareHost {
-	h := &bareHost{n: n, port: n.Plug(name, line, addr)}
+	h := &bareHost{n: n, ip: ipv4.ProtocolNumber, port: n.Plug(name, line, addr)}
+	everywhere := header.IPv4EmptySubnet
+	if addr.Is6() {
+		h.ip, everywhere = ipv6.ProtocolNumber, header.IPv6EmptySubnet
+	}
 	var link gstack.LinkEndpoint = h.port
 	if l != bare {
 		mode := fastopen.ModeOff
@@ -51,16 +57,16 @@ func newBareHost(n *stacktest.Net, name string, line stacktest.LineConfig, addr 
 	}
 	random := n.Random(name)
 	h.ns = gstack.New(gstack.Options{
-		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol},
+		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocol},
 		Clock:              h.port.Clock(), SecureRNG: random, RandSource: rand.Source(random),
 	})
 	h.port.Guard(h.ns)
 	h.must(h.ns.CreateNIC(1, link))
 	h.must(h.ns.AddProtocolAddress(1, tcpip.ProtocolAddress{
-		Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(addr.As4()).WithPrefix(),
+		Protocol: h.ip, AddressWithPrefix: tcpip.AddrFromSlice(addr.AsSlice()).WithPrefix(),
 	}, gstack.AddressProperties{}))
-	h.ns.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: 1}})
+	h.ns.SetRouteTable([]tcpip.Route{{Destination: everywhere, NIC: 1}})
 	return h
 }
 
@@ -71,7 +77,7 @@ func (h *bareHost) must(err tcpip.Error) {
 }
 
 func (h *bareHost) endpoint() tcpip.Endpoint {
-	ep, err := h.ns.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, new(waiter.Queue))
+	ep, err := h.ns.NewEndpoint(tcp.ProtocolNumber, h.ip, new(waiter.Queue))
 	h.must(err)
 	return ep
 }
@@ -95,12 +101,16 @@ func pump(ep tcpip.Endpoint, send *bytes.Reader, got *bytes.Buffer) {
 }
 
 // polled is an exchange between two bare hosts over a bad path; the seed decides.
-func polled(t *testing.T, seed uint64, l layering) stacktest.Result {
+func polled(t *testing.T, seed uint64, v6 bool, l layering) stacktest.Result {
+	clientAt, serverAt := client4, server4
+	if v6 {
+		clientAt, serverAt = client6, server6
+	}
 	bad := stacktest.Path{Delay: 15 * time.Millisecond, Jitter: 5 * time.Millisecond,
 		Loss: 0.03, Duplicate: 0.05, Reorder: 0.05, Corrupt: 0.02}
 	return stacktest.Run(t, stacktest.Config{Seed: seed, Dir: *dir}, func(n *stacktest.Net) {
-		client := newBareHost(n, "client", stacktest.Both(bad), client4, l)
-		server := newBareHost(n, "server", stacktest.LineConfig{}, server4, l)
+		client := newBareHost(n, "client", stacktest.Both(bad), clientAt, l)
+		server := newBareHost(n, "server", stacktest.LineConfig{}, serverAt, l)
 		defer client.close()
 		defer server.close()
 		up, down := stream(seed, 0, 30000, false), stream(seed, 0, 30000, true)
@@ -109,7 +119,7 @@ func polled(t *testing.T, seed uint64, l layering) stacktest.Result {
 		server.must(ln.Bind(tcpip.FullAddress{Port: port}))
 		server.must(ln.Listen(5))
 		if server.link != nil {
-			fast, err := server.link.Listen(netip.AddrPortFrom(server4, port),
+			fast, err := server.link.Listen(netip.AddrPortFrom(serverAt, port),
 				fastopen.ListenConfig{Disabled: l == off, Cookieless: true})
 			if err != nil {
 				t.Fatal(err)
@@ -122,7 +132,7 @@ func polled(t *testing.T, seed uint64, l layering) stacktest.Result {
 			c.SetOwner(flow)
 			defer flow.Release()
 		}
-		_ = c.Connect(tcpip.FullAddress{Addr: tcpip.AddrFrom4(server4.As4()), Port: port})
+		_ = c.Connect(tcpip.FullAddress{Addr: tcpip.AddrFromSlice(serverAt.AsSlice()), Port: port})
 		var s tcpip.Endpoint
 		var atServer, atClient bytes.Buffer
 		toServer, toClient := bytes.NewReader(up), bytes.NewReader(down)
@@ -152,13 +162,15 @@ func polled(t *testing.T, seed uint64, l layering) stacktest.Result {
 // same bytes at the same times.
 func TestOffIsNetstack(t *testing.T) {
 	covers.IDs(t, "B-05", "P6")
-	for seed := range uint64(25) {
-		plain := polled(t, seed, bare)
-		if with := polled(t, seed, off); with != plain {
-			t.Errorf("seed %d: %+v with the layer, %+v without", seed, with, plain)
+	for _, v6 := range []bool{false, true} {
+		for seed := range uint64(25) {
+			plain := polled(t, seed, v6, bare)
+			if with := polled(t, seed, v6, off); with != plain {
+				t.Errorf("seed %d, IPv6 %v: %+v with the layer, %+v without", seed, v6, with, plain)
+			}
 		}
-	}
-	if polled(t, 0, on).Hash == polled(t, 0, bare).Hash {
-		t.Error("with Fast Open on nothing is different: this test shows nothing")
+		if polled(t, 0, v6, on).Hash == polled(t, 0, v6, bare).Hash {
+			t.Errorf("IPv6 %v: with Fast Open on nothing is different: this test shows nothing", v6)
+		}
 	}
 }
