@@ -34,14 +34,14 @@ func (l *Listener) serveHTTP(g *gate) error {
 		IdleTimeout:       l.opts.Idle,
 		ErrorLog:          log.New(g.talk.Errors, "listen: ", 0),
 	}
-	// Stopped: what is being answered is answered to the end, as long as CloseLimit
-	// allows.
+	// Stopped: what is being answered is answered to the end, and delivered, as long as
+	// CloseLimit allows.
+	hard, release := withGrace(g.ctx, l.grace)
+	defer release()
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(g.ctx, func() {
 		defer close(stopped)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), l.grace)
-		defer cancel()
-		if srv.Shutdown(ctx) != nil {
+		if srv.Shutdown(hard) != nil {
 			_ = srv.Close()
 		}
 	})
@@ -53,15 +53,9 @@ func (l *Listener) serveHTTP(g *gate) error {
 	if !stop() {
 		<-stopped
 	}
-	return errors.Join(over, l.deliver())
-}
-
-// deliver waits until what was written to the connections, which are closed by now,
-// has come to their peers, and ends the stack.
-func (l *Listener) deliver() error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 2*CloseLimit, errNotOver)
-	defer cancel()
-	return l.stack.Shutdown(ctx)
+	// The connections are closed by now. What was written to them may be under way.
+	_ = l.stack.Shutdown(hard) // fails only when there is no more time for it
+	return over
 }
 
 // webListener is the stack's listener, with a gate before it.
