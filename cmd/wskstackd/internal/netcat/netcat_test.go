@@ -291,6 +291,14 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// refuses says how an error that a user gets to see has to be.
+func refuses(t *testing.T, name string, err, kind error, want string) {
+	t.Helper()
+	if !errors.Is(err, kind) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%s: %v, want %v with %q in one line", name, err, kind, want)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	ns := netnstest.New(t)
 	for name, c := range map[string]struct {
@@ -327,9 +335,7 @@ func TestOpenRefuses(t *testing.T) {
 			_ = s.Close()
 			continue
 		}
-		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v, want %v with %q in one line", name, err, c.kind, c.want)
-		}
+		refuses(t, name, err, c.kind, c.want)
 	}
 }
 
