@@ -104,19 +104,13 @@ func (d *Datagram) NotifyEvent(waiter.EventMask) {
 func (d *Datagram) SetWake(f func()) { d.wake.Store(&f) }
 
 // Bind fixes the local port, an ephemeral one if it is 0, and the address unless it
-// is unspecified.
+// is unspecified. Errors: EADDRNOTAVAIL if the address is not the stack's, EADDRINUSE
+// (for port 0: no port is free).
 func (d *Datagram) Bind(local netip.AddrPort) error {
 	if d.gone() {
 		return net.ErrClosed
 	}
-	return asError(d.ep.Bind(full(local)))
-}
-
-func asError(err tcpip.Error) error {
-	if err == nil {
-		return nil
-	}
-	return toErrno(err)
+	return bindErrno(d.ep.Bind(full(local)))
 }
 
 // Connect fixes the peer: datagrams come from it alone, Send may leave its address out,
@@ -126,7 +120,7 @@ func (d *Datagram) Connect(remote netip.AddrPort) error {
 	if d.gone() {
 		return net.ErrClosed
 	}
-	return asError(d.ep.Connect(full(remote)))
+	return toErrno(d.ep.Connect(full(remote)))
 }
 
 // LocalAddr is the address that the socket is bound to; the port is 0 before Bind.
@@ -162,7 +156,7 @@ func (d *Datagram) Send(src [][]byte, to netip.AddrPort, hopLimit uint8) error {
 	v := d.stack.vector(src)
 	_, err := d.ep.Write(v, opts)
 	d.stack.putVector(v)
-	return asError(err)
+	return toErrno(err)
 }
 
 // Received tells about a datagram.

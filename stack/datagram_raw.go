@@ -68,7 +68,7 @@ func (d *Datagram) setByte(opt tcpip.SockOptInt, v, least int) error {
 	if v < least || v > 255 {
 		return syscall.EINVAL
 	}
-	return asError(d.ep.SetSockOptInt(opt, v))
+	return toErrno(d.ep.SetSockOptInt(opt, v))
 }
 
 // SetMulticastLoop says whether what is sent to a group comes back if the stack is in
@@ -81,12 +81,12 @@ func (d *Datagram) SetMulticastLoop(on bool) error {
 // JoinGroup receives what is sent to a group from now on. Errors: EADDRINUSE if the
 // socket is in it, EINVAL if it is no group.
 func (d *Datagram) JoinGroup(group netip.Addr) error {
-	return asError(d.ep.SetSockOpt(&tcpip.AddMembershipOption{NIC: nicID, MulticastAddr: toTCPIP(group.Unmap())}))
+	return toErrno(d.ep.SetSockOpt(&tcpip.AddMembershipOption{NIC: nicID, MulticastAddr: toTCPIP(group.Unmap())}))
 }
 
 // LeaveGroup ends that. Errors: EADDRNOTAVAIL if the socket is not in it.
 func (d *Datagram) LeaveGroup(group netip.Addr) error {
-	return asError(d.ep.SetSockOpt(&tcpip.RemoveMembershipOption{NIC: nicID, MulticastAddr: toTCPIP(group.Unmap())}))
+	return toErrno(d.ep.SetSockOpt(&tcpip.RemoveMembershipOption{NIC: nicID, MulticastAddr: toTCPIP(group.Unmap())}))
 }
 
 // Addresses are the stack's own, those that it was given later included.

@@ -43,8 +43,9 @@
 //	                               context.DeadlineExceeded if a caller's limit was first
 //	the context was cancelled      context.Canceled, and its cause
 //	no route, a loopback address   syscall.ENETUNREACH
-//	the address is not the stack's syscall.EADDRNOTAVAIL
-//	it is in use                   syscall.EADDRINUSE
+//	a router says so               syscall.EHOSTUNREACH, syscall.ENETUNREACH
+//	the address is not the stack's syscall.EADDRNOTAVAIL, also if a dial finds no free port
+//	it is in use                   syscall.EADDRINUSE, also if there is no free port to bind
 //	the peer has reset             syscall.ECONNRESET, on each later call as well
 //	written after CloseWrite       syscall.EPIPE
 //	a deadline is over             os.ErrDeadlineExceeded

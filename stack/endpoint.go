@@ -133,7 +133,8 @@ func (e *Endpoint) SetWake(f func()) {
 // Bind fixes the local port, an ephemeral one if it is 0, and the address unless
 // that is unspecified or the zero value: then the stack chooses it by its routes
 // when the endpoint connects. Errors: EINVAL if the endpoint is bound or in use,
-// EADDRNOTAVAIL if the address is not the stack's, EADDRINUSE, EAFNOSUPPORT.
+// EADDRNOTAVAIL if the address is not the stack's, EADDRINUSE (for port 0: no port is
+// free), EAFNOSUPPORT.
 func (e *Endpoint) Bind(local netip.AddrPort) error {
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	e.mu.Lock()
@@ -163,7 +164,7 @@ func (e *Endpoint) Bind(local netip.AddrPort) error {
 // held.
 func (e *Endpoint) bind(local netip.AddrPort) error {
 	if err := e.sock.ep.Bind(full(local)); err != nil {
-		return toErrno(err)
+		return bindErrno(err)
 	}
 	got, err := e.sock.ep.GetLocalAddress()
 	if err != nil {

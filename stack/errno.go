@@ -8,8 +8,9 @@ import (
 )
 
 // errnoTable is the one table of netstack's errors in the words of POSIX. Where
-// several could be meant it says what Linux says; ErrNoPortAvailable is not
-// EAGAIN, since that means "not now" here, which a later wake makes good.
+// several could be meant it says what Linux says; ErrNoPortAvailable is what a
+// connect of TCP says (bindErrno has what a bind says), also for UDP, where Linux has
+// EAGAIN: that means "not now" here, which a later wake makes good.
 //
 // ErrWouldBlock is EAGAIN, and ErrClosedForReceive is io.EOF where a connection
 // is read from.
@@ -74,4 +75,13 @@ func toErrno(err tcpip.Error) error {
 		return errno
 	}
 	return syscall.EIO
+}
+
+// bindErrno is toErrno for a bind: that no port is free is EADDRINUSE there, as on
+// Linux.
+func bindErrno(err tcpip.Error) error {
+	if _, none := err.(*tcpip.ErrNoPortAvailable); none {
+		return syscall.EADDRINUSE
+	}
+	return toErrno(err)
 }

@@ -36,17 +36,56 @@ func TestKeepAliveOfADial(t *testing.T) {
 			r.answer(syn, seg.SYN|seg.ACK, 100, syn.End(), nil, nil)
 			c := <-dialled
 			r.all()
-			got := time.Duration(0)
-			for at := time.Second; at <= 20*time.Second && got == 0; at += time.Second {
-				r.clock.Advance(time.Second)
-				if len(r.all()) > 0 {
-					got = at
-				}
-			}
+			got := r.firstProbe()
 			if got != tt.first {
 				t.Errorf("the first probe after %v, want %v", got, tt.first)
 			}
 			_, _ = c.(*stack.TCPConn).SetLinger(0), c.Close()
+		})
+	}
+}
+
+// firstProbe is how long the stack sends nothing, 0 if that is for 20 s.
+func (r *rig) firstProbe() time.Duration {
+	r.t.Helper()
+	for at := time.Second; at <= 20*time.Second; at += time.Second {
+		r.clock.Advance(time.Second)
+		if len(r.all()) > 0 {
+			return at
+		}
+	}
+	return 0
+}
+
+// TestKeepAliveOfAListener is the same for what it accepts.
+func TestKeepAliveOfAListener(t *testing.T) {
+	for name, tt := range map[string]struct {
+		listen stack.ListenConfig
+		first  time.Duration // 0: never
+	}{
+		"as package net": {first: stack.DefaultKeepAliveIdle},
+		"of its own":     {listen: stack.ListenConfig{KeepAlive: 3 * time.Second}, first: 3 * time.Second},
+		"none":           {listen: stack.ListenConfig{KeepAlive: -1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, stack.Config{})
+			tt.listen.Stack = r.stack
+			l, err := tt.listen.Listen(t.Context(), "tcp", ":80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.client(1234, seg.SYN, 100, 0, nil, nil)
+			synAck := r.next()
+			r.client(1234, seg.ACK, 101, synAck.End(), nil, nil)
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.all()
+			if got := r.firstProbe(); got != tt.first {
+				t.Errorf("the first probe after %v, want %v", got, tt.first)
+			}
+			_, _, _ = c.(*stack.TCPConn).SetLinger(0), c.Close(), l.Close()
 		})
 	}
 }

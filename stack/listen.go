@@ -13,7 +13,8 @@ import (
 // Listen makes the endpoint accept connections; up to backlog of them wait for
 // Accept (0 or less: Config.Backlog). An endpoint that is not bound gets an
 // ephemeral port. Called again it changes the backlog. Errors: EINVAL if the
-// endpoint is connected or connecting, EADDRINUSE, net.ErrClosed.
+// endpoint is connected or connecting, EADDRINUSE, net.ErrClosed, also once
+// Stack.Shutdown was called.
 func (e *Endpoint) Listen(backlog int) error {
 	if backlog <= 0 {
 		backlog = e.stack.cfg.Backlog
@@ -27,6 +28,10 @@ func (e *Endpoint) Listen(backlog int) error {
 	default:
 		return syscall.EINVAL
 	}
+	// With mu held, so that Shutdown either is seen here or sees the listener.
+	if e.stack.isStopping() {
+		return net.ErrClosed
+	}
 	e.stack.ports.Lock()
 	defer e.stack.ports.Unlock()
 	if err := e.revive(); err != nil {
@@ -38,7 +43,7 @@ func (e *Endpoint) Listen(backlog int) error {
 		if e.phase != phaseListening {
 			e.stopInspecting()
 		}
-		return toErrno(err)
+		return bindErrno(err)
 	}
 	e.phase, e.connErr = phaseListening, nil
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wskstack/wskstack/stack"
+	"github.com/wskstack/wskstack/stack/seg"
 )
 
 // closes is the two stacks of a pair with a connection and its listener.
@@ -97,6 +99,62 @@ func TestShutdownOfTheSideInTimeWait(t *testing.T) {
 	_ = w.server.Close()
 	if err := <-over; err != nil {
 		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// TestShutdownDelivers waits until the peer has what a closed connection has written.
+func TestShutdownDelivers(t *testing.T) {
+	r := newRig(t, stack.Config{})
+	c := r.established()
+	r.must(second(c.Write([]byte("x"))))
+	r.must(c.Close())
+	var last seg.Segment
+	for _, s := range r.all() {
+		last = s
+	}
+	over := make(chan error, 1)
+	go func() { over <- r.stack.Shutdown(t.Context()) }()
+	waiting(t, 1) // so it did not end at once, which would have been a reset
+	r.answer(last, seg.FIN|seg.ACK, 101, last.End(), nil, nil)
+	if err := <-over; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// TestShutdownLetsNoEndpointListen has one that was bound before.
+func TestShutdownLetsNoEndpointListen(t *testing.T) {
+	w := newCloses(t)
+	e := endpoint(t, w.b, "tcp4")
+	if err := e.Bind(netip.AddrPortFrom(addrB, 0)); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan error, 1)
+	go func() { over <- w.b.Shutdown(t.Context()) }()
+	waiting(t, 1)
+	if err := e.Listen(1); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Listen: %v", err)
+	}
+	_, _, _ = e.Close(), w.client.Close(), w.server.Close()
+	if err := <-over; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// TestLingerOfAConn looks when a closed connection whose peer is silent is reset.
+func TestLingerOfAConn(t *testing.T) {
+	r := newRig(t, stack.Config{})
+	c := r.established()
+	r.must(second(c.Write([]byte("x"))))
+	r.must(c.(*stack.TCPConn).SetLinger(5))
+	r.must(c.Close())
+	reset := func() bool {
+		return slices.ContainsFunc(r.all(), func(s seg.Segment) bool { return s.Flags()&seg.RST != 0 })
+	}
+	for at := time.Second; at <= 6*time.Second; at += time.Second {
+		r.clock.Advance(time.Second)
+		if got, want := reset(), at == 5*time.Second; got != want {
+			t.Errorf("after %v: reset %v, want %v", at, got, want)
+		}
 	}
 }
 
@@ -199,7 +257,7 @@ func waiting(t *testing.T, n int) {
 		for g := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
 			parked := strings.Contains(g, "[chan receive") || strings.Contains(g, "[select")
 			if parked && (strings.Contains(g, "stack.(*half).await(") ||
-				strings.Contains(g, "stack.(*TCPConn).connected(") || strings.Contains(g, "stack.(*racing).run(")) {
+				strings.Contains(g, "stack.(*TCPConn).connected(") || strings.Contains(g, "stack.(*Stack).Shutdown(") || strings.Contains(g, "stack.(*racing).run(")) {
 				got++
 			}
 		}

@@ -150,9 +150,6 @@ func (lc *ListenConfig) open(f family, at netip.AddrPort) (ep *Endpoint, call st
 	case f == onlyIPv6 || at.Addr().IsValid():
 		kind = "tcp6"
 	}
-	if lc.Stack.isStopping() {
-		return nil, "listen", net.ErrClosed
-	}
 	if ep, err = lc.Stack.NewEndpoint(kind); err != nil {
 		return nil, "socket", err
 	}
