@@ -146,12 +146,17 @@ func (r *rig) send(f seg.Fields) {
 	r.inject(seg.Make(f).Bytes())
 }
 
-// inject gives the stack an IPv4 packet.
+// inject gives the stack an IPv4 packet, and lets it work it off.
 func (r *rig) inject(packet []byte) {
+	r.deliver(packet)
+	r.settle()
+}
+
+// deliver gives the stack an IPv4 packet that may be its last.
+func (r *rig) deliver(packet []byte) {
 	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
 	r.link.InjectInbound(header.IPv4ProtocolNumber, pkt)
 	pkt.DecRef()
-	r.settle()
 }
 
 // answer gives the stack a segment in answer to one of its own.

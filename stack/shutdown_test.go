@@ -115,7 +115,9 @@ func TestShutdownDelivers(t *testing.T) {
 	over := make(chan error, 1)
 	go func() { over <- r.stack.Shutdown(t.Context()) }()
 	waiting(t, 1) // so it did not end at once, which would have been a reset
-	r.answer(last, seg.FIN|seg.ACK, 101, last.End(), nil, nil)
+	r.deliver(seg.Make(seg.Fields{
+		Src: last.Dst(), Dst: last.Src(), Flags: seg.FIN | seg.ACK, Seq: 101, Ack: last.End(), Window: 0xffff,
+	}).Bytes())
 	if err := <-over; err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
@@ -247,7 +249,7 @@ func (stubborn) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, err
 }
 
 // waiting returns once n goroutines wait in calls of the package's.
-func waiting(t *testing.T, n int) {
+func waiting(t testing.TB, n int) {
 	t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()

@@ -31,17 +31,34 @@ func filled() *Collector {
 	s.Open.Add(3)
 	s.ToPeer.Add(5)
 	s.FromPeer.Add(7)
+	s.Accepted.Add(45)
+	s.TooMany.Add(46)
+	s.Failed.Add(47)
+	s.Cut.Add(48)
 	return New(Sources{
 		Services: []*Service{s},
 		Requests: &r,
-		Stack:    func() stack.Stats { return stack.Stats{Sockets: 2, SegmentsSent: 11} },
-		FastOpen: func() fastopen.Stats {
-			return fastopen.Stats{
-				TCPFastOpenActive: 13, QueueDrops: 1, Peers: 4,
-				Reasons: map[fastopen.Reason]uint64{tfo.ReasonNone: 13, tfo.ReasonNoCookie: 1},
+		Stack: func() stack.Stats {
+			return stack.Stats{
+				Sockets: 2, SegmentsSent: 11, SegmentsReceived: 12, Established: 21, ActiveOpenings: 22, PassiveOpenings: 23,
+				FailedConnects: 24, ResetsSent: 25, ResetsReceived: 26, Retransmits: 27, Timeouts: 28, InvalidSegments: 29,
+				ChecksumErrors: 30,
 			}
 		},
-		Link:   func() iolink.Stats { return iolink.Stats{RxBytes: 17, RxNotIP: 1, TxErrors: 2} },
+		FastOpen: func() fastopen.Stats {
+			return fastopen.Stats{
+				TCPFastOpenActive: 13, TCPFastOpenActiveFail: 31, CookieRequests: 32, CookiesGranted: 33, SYNRetransmits: 34,
+				QueueDrops: 1, Peers: 4, Paths: 35, Openings: 36,
+				Reasons: map[fastopen.Reason]uint64{tfo.ReasonNone: 13, tfo.ReasonNoCookie: 1},
+				ServerStats: fastopen.ServerStats{
+					TCPFastOpenPassive: 37, TCPFastOpenPassiveFail: 38, TCPFastOpenListenOverflow: 39, TCPFastOpenCookieReqd: 40,
+					ReplaysDropped: 41,
+				},
+			}
+		},
+		Link: func() iolink.Stats {
+			return iolink.Stats{RxPackets: 42, TxPackets: 43, RxBytes: 17, TxBytes: 44, RxNotIP: 1, TxErrors: 2}
+		},
 		Device: func() tun.Stats { return tun.Stats{ReadOversize: 1, WriteLinkDown: 3} },
 	})
 }
@@ -59,7 +76,36 @@ func TestValues(t *testing.T) {
 		`wskstackd_transferred_bytes_total{direction="from_peer",service="proxy"} 7`,
 		`wskstackd_requests_total{protocol="socks5",result="refused"} 2`,
 		`wskstackd_requests_total{protocol="unknown",result="malformed"} 1`,
+		`wskstackd_connections_accepted_total{service="proxy"} 45`,
+		`wskstackd_connections_refused_total{service="proxy"} 46`,
+		`wskstackd_connections_failed_total{service="proxy"} 47`,
+		`wskstackd_connections_cut_total{service="proxy"} 48`,
 		`wskstackd_tcp_sockets 2`,
+		`wskstackd_tcp_established 21`,
+		`wskstackd_tcp_openings_total{side="active"} 22`,
+		`wskstackd_tcp_openings_total{side="passive"} 23`,
+		`wskstackd_tcp_connect_failures_total 24`,
+		`wskstackd_tcp_segments_total{direction="received"} 12`,
+		`wskstackd_tcp_resets_total{direction="sent"} 25`,
+		`wskstackd_tcp_resets_total{direction="received"} 26`,
+		`wskstackd_tcp_retransmitted_segments_total 27`,
+		`wskstackd_tcp_retransmission_timeouts_total 28`,
+		`wskstackd_tcp_invalid_segments_total{cause="malformed"} 29`,
+		`wskstackd_tcp_invalid_segments_total{cause="checksum"} 30`,
+		`wskstackd_fastopen_client_failed_total 31`,
+		`wskstackd_fastopen_client_cookie_requests_total 32`,
+		`wskstackd_fastopen_client_cookies_granted_total 33`,
+		`wskstackd_fastopen_client_syn_retransmits_total 34`,
+		`wskstackd_fastopen_client_cache_entries{kind="path"} 35`,
+		`wskstackd_fastopen_openings 36`,
+		`wskstackd_fastopen_server_accepted_total 37`,
+		`wskstackd_fastopen_server_failed_total 38`,
+		`wskstackd_fastopen_server_overflows_total 39`,
+		`wskstackd_fastopen_server_cookie_requests_total 40`,
+		`wskstackd_fastopen_server_replays_dropped_total 41`,
+		`wskstackd_link_packets_total{direction="received"} 42`,
+		`wskstackd_link_packets_total{direction="sent"} 43`,
+		`wskstackd_link_bytes_total{direction="sent"} 44`,
 		`wskstackd_tcp_segments_total{direction="sent"} 11`,
 		`wskstackd_fastopen_client_accepted_total 13`,
 		`wskstackd_fastopen_client_outcomes_total{reason="none"} 13`,

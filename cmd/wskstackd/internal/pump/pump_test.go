@@ -104,6 +104,53 @@ func TestHalfCloseHasALimit(t *testing.T) {
 	reset(t, j.left) // the right side has read its end already
 }
 
+// limits is a connection that tells when its deadline is set.
+type limits struct {
+	*net.TCPConn
+	set chan time.Time
+}
+
+func (l limits) SetDeadline(at time.Time) error {
+	l.set <- at
+	return l.TCPConn.SetDeadline(at)
+}
+
+// While something moves, the limit after a half-close begins anew.
+func TestTheLimitBeginsAnew(t *testing.T) {
+	left, a := pair(t)
+	b, right := pair(t)
+	const parts = 20
+	watched := limits{a, make(chan time.Time, 10*parts)}
+	ended := make(chan error, 1)
+	go func() { ended <- Run(t.Context(), watched, b, Config{HalfClose: long}) }()
+	if err := left.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, right); err != nil {
+		t.Fatal(err)
+	}
+	last := <-watched.set // by the half-close
+	for range parts {
+		if _, err := right.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(left, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		at := <-watched.set
+		if !at.After(last) {
+			t.Errorf("the limit went from %v to %v", last, at)
+		}
+		last = at
+	}
+	if err := right.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 // Without a half-close nothing is cut off, whatever the limit.
 func TestNoLimitWhileBothAreOpen(t *testing.T) {
 	j := join(t.Context(), t, time.Nanosecond)
