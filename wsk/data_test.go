@@ -153,9 +153,11 @@ func TestReceiveWaitAllAndCancel(t *testing.T) {
 		full, cut, next := newRequest(), newRequest(), newRequest()
 		buf := make([]byte, 4)
 		full.pends(t, s.Receive(wsk.NewBuf(buf), wsk.FlagWaitAll, full.IRP))
-		peer.Deliver([]byte("ab"))
+		peer.Deliver([]byte("a"))
 		full.open(t)
-		peer.Deliver([]byte("cdef"))
+		peer.Deliver([]byte("bc"))
+		full.open(t) // one byte is missing
+		peer.Deliver([]byte("def"))
 		full.ends(t, ntstatus.Success, 4)
 		cut.pends(t, s.Receive(wsk.NewBuf(make([]byte, 4)), wsk.FlagWaitAll, cut.IRP)).open(t)
 		next.pends(t, s.Receive(wsk.NewBuf(make([]byte, 4)), 0, next.IRP)).open(t)

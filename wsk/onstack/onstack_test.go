@@ -404,6 +404,40 @@ func TestRefusedAndCancelled(t *testing.T) {
 	w.close(s)
 }
 
+// TestDisconnectWaitsForItsFIN drops our FIN, twice: a graceful disconnect is not over
+// before the peer has acknowledged it.
+func TestDisconnectWaitsForItsFIN(t *testing.T) {
+	w := newWorld(t, fastopen.ModeOff)
+	w.serve("tcp4", netip.AddrPortFrom(server4, 80), echo(t))
+	s := w.socket(wsk.AF_INET, false)
+	remote := wsk.SockAddrFrom(netip.AddrPortFrom(server4, 80))
+	w.do(func(i *irp.IRP) ntstatus.Status { return s.Connect(&remote, 0, i) })
+	fins := make(chan struct{}, 100)
+	w.path.SetFilter(relay.Down, relay.On(
+		func(p relay.Packet) bool { return p.Segment.Valid() && p.Segment.Flags().Has(seg.FIN) },
+		func(p relay.Packet) relay.Verdict {
+			fins <- struct{}{}
+			return relay.Drop(p)
+		}))
+	disconnect := newCall(t)
+	s.Disconnect(nil, 0, disconnect.irp)
+	for range 2 { // the second is sent because nobody has acknowledged the first
+		select {
+		case <-fins:
+		case <-time.After(guard):
+			t.Fatal("no FIN")
+		}
+	}
+	select {
+	case <-disconnect.done:
+		t.Error("the disconnect is over, and nobody has seen its FIN")
+	default:
+	}
+	w.path.SetFilter(relay.Down, nil)
+	disconnect.ends(ntstatus.Success)
+	w.close(s)
+}
+
 // TestReset has the peer reset the connection: what is pended says so.
 func TestReset(t *testing.T) {
 	w := newWorld(t, fastopen.ModeOff)
