@@ -518,3 +518,25 @@ func TestWakeWhileLooking(t *testing.T) {
 		r.close(s)
 	})
 }
+
+// TestReceiveGoesFirst has data come just after the worker has looked for it on behalf of
+// a pended request: the request has it, not the callback.
+func TestReceiveGoesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		l := &listener{}
+		s, peer := r.heard(l, wsk.EventReceive)
+		read, first := peer.Transport.ReadFunc, true
+		peer.Transport.ReadFunc = func(dst [][]byte) (int, error) {
+			if first {
+				first = false
+				peer.Deliver([]byte("abc"))
+				return 0, syscall.EAGAIN
+			}
+			return read(dst)
+		}
+		buf := make([]byte, 3)
+		receive(t, s, buf).ends(t, ntstatus.Success, 3)
+		l.told(t)
+		r.close(s)
+	})
+}
