@@ -26,7 +26,8 @@ type Dialer struct {
 
 	// Timeout and Deadline limit a dial, name look-up included. Zero: the context
 	// alone, and Config.ConnectTimeout for each address. Either replaces the
-	// latter, as the context's deadline does.
+	// latter, as the context's deadline does. Both are of the system's clock, as
+	// contexts are, whatever Config.Clock is.
 	Timeout  time.Duration
 	Deadline time.Time
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -143,6 +144,34 @@ func TestDialWithoutFallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Close()
+}
+
+// TestDialTakesTurns has four addresses that refuse: the families take turns, and IPv6
+// begins (RFC 8305 §4).
+func TestDialTakesTurns(t *testing.T) {
+	r := newRig(t, stack.Config{})
+	d := stack.Dialer{Stack: r.stack, FallbackDelay: -1, FastOpen: fastopen.ModeOff,
+		Resolver: &book{v4: addrs("10.0.0.8", "10.0.0.9"), v6: addrs("fd00::8", "fd00::9")}}
+	over := make(chan error, 1)
+	go func() { over <- second(d.Dial("tcp", "server:80")) }()
+	var got []string
+	for range 4 {
+		syn := r.wait()
+		got = append(got, syn.Dst().Addr().String())
+		stacks(t, "both answers", func(all []string) bool {
+			asks := slices.ContainsFunc(all, func(g string) bool { return strings.Contains(g, "stack.(*Dialer).lookUp(") })
+			return !asks && slices.ContainsFunc(all, func(g string) bool {
+				return strings.Contains(g, "[select") && strings.Contains(g, "stack.(*racing).run(")
+			})
+		})
+		r.answer(syn, seg.RST|seg.ACK, 0, syn.End(), nil, nil)
+	}
+	if err := <-over; !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%v", err)
+	}
+	if want := []string{"fd00::8", "10.0.0.8", "fd00::9", "10.0.0.9"}; !slices.Equal(got, want) {
+		t.Errorf("tried %v, want %v", got, want)
+	}
 }
 
 // TestDialAsksOnlyForWhatItHas has a stack without IPv6.

@@ -254,3 +254,37 @@ func TestLazyWithoutCookie(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 }
+
+// TestLazyRead begins to connect 5 ms after a Read, by the stack's clock, or when
+// LazyDelay is over.
+func TestLazyRead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		delay, after time.Duration
+	}{
+		"5 ms":            {after: 5 * time.Millisecond},
+		"without a limit": {delay: -1, after: 5 * time.Millisecond},
+		"sooner":          {delay: 2 * time.Millisecond, after: 2 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, stack.Config{})
+			d := stack.Dialer{Stack: r.stack, Lazy: true, LazyDelay: tt.delay, FastOpen: fastopen.ModeCookieless}
+			c, err := d.Dial("tcp", r.peer.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := make(chan error, 1)
+			go func() { over <- second(c.Read(make([]byte, 1))) }()
+			waiting(t, 1)
+			r.clock.Advance(tt.after - time.Millisecond)
+			r.silent("too early")
+			r.clock.Advance(time.Millisecond)
+			if syn := r.wait(); syn.Flags() != seg.SYN {
+				t.Errorf("the stack sent %v", describe(syn))
+			}
+			r.must(c.Close())
+			if err := <-over; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Read: %v", err)
+			}
+		})
+	}
+}

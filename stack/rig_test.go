@@ -146,16 +146,20 @@ func (r *rig) send(f seg.Fields) {
 	r.inject(seg.Make(f).Bytes())
 }
 
-// inject gives the stack an IPv4 packet, and lets it work it off.
+// inject gives the stack an IP packet, and lets it work it off.
 func (r *rig) inject(packet []byte) {
 	r.deliver(packet)
 	r.settle()
 }
 
-// deliver gives the stack an IPv4 packet that may be its last.
+// deliver gives the stack an IP packet that may be its last.
 func (r *rig) deliver(packet []byte) {
+	proto := header.IPv4ProtocolNumber
+	if header.IPVersion(packet) == header.IPv6Version {
+		proto = header.IPv6ProtocolNumber
+	}
 	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-	r.link.InjectInbound(header.IPv4ProtocolNumber, pkt)
+	r.link.InjectInbound(proto, pkt)
 	pkt.DecRef()
 }
 

@@ -3,6 +3,7 @@ package stack_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -251,23 +252,28 @@ func (stubborn) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, err
 // waiting returns once n goroutines wait in calls of the package's.
 func waiting(t testing.TB, n int) {
 	t.Helper()
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	all := make([]byte, 1<<20)
-	for limit := time.Now().Add(guard); ; <-look.C {
+	stacks(t, fmt.Sprintf("%d waiting calls", n), func(all []string) bool {
 		got := 0
-		for g := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		for _, g := range all {
 			parked := strings.Contains(g, "[chan receive") || strings.Contains(g, "[select")
 			if parked && (strings.Contains(g, "stack.(*half).await(") ||
 				strings.Contains(g, "stack.(*TCPConn).connected(") || strings.Contains(g, "stack.(*Stack).Shutdown(") || strings.Contains(g, "stack.(*racing).run(")) {
 				got++
 			}
 		}
-		if got >= n {
-			return
-		}
+		return got >= n
+	})
+}
+
+// stacks returns once the stacks of all goroutines are as enough wants them.
+func stacks(t testing.TB, what string, enough func(all []string) bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	all := make([]byte, 1<<20)
+	for limit := time.Now().Add(guard); !enough(strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n")); <-look.C {
 		if time.Now().After(limit) {
-			t.Fatalf("%d calls wait, want %d", got, n)
+			t.Fatalf("no %s in %v", what, guard)
 		}
 	}
 }

@@ -249,8 +249,9 @@ type FastOpenInfo struct {
 	Unproven bool
 }
 
-// FastOpenInfo is what Fast Open did for the connection. For one that was dialled it
-// is final when the dial returns, except for a lazy one.
+// FastOpenInfo is what Fast Open did for the connection. For one that was dialled, what
+// it says of the bytes, the cookie and the reason holds when the dial returns; for a lazy
+// one once Outcome.Answered is set, as it is when something has been read.
 func (c *TCPConn) FastOpenInfo() FastOpenInfo {
 	info := FastOpenInfo{Outcome: c.ep.FastOpenInfo()}
 	if came, unproven := c.ep.camePending(); came {

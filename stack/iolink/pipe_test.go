@@ -220,3 +220,26 @@ func TestPipeDoesNotAllocate(t *testing.T) {
 		t.Error("it allocates")
 	}
 }
+
+// TestPipeEndsAtOnce has packets waiting both ways, which nobody gets any more.
+func TestPipeEndsAtOnce(t *testing.T) {
+	for range 50 { // a select picks at random
+		dev, end := iolink.Pipe(100, 1)
+		if _, err := end.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dev.Write(0, []frame.Packet{{Views: [][]byte{{1}}, Size: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := end.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := end.Read(make([]byte, 100)); n != 0 || err != io.EOF {
+			t.Errorf("the program reads %d, %v", n, err)
+		}
+		packets := []frame.Packet{{Views: [][]byte{make([]byte, 100)}}}
+		if n, err := dev.Read(0, packets); n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the stack reads %d, %v", n, err)
+		}
+	}
+}
