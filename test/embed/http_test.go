@@ -135,8 +135,10 @@ func TestHTTP(t *testing.T) {
 				if n := b.FastOpen().Stats().TCPFastOpenPassive; n == 0 {
 					t.Error("no request came in a SYN")
 				}
-			} else if n := conns.Load(); n > 2*workers {
-				t.Errorf("%d connections for %d workers: they are not kept alive", n, workers)
+			} else if n := int(conns.Load()); n > max(2*workers, tt.total/20) {
+				// net/http dials while it waits for an idle connection, so there are some more
+				// than workers on a busy machine.
+				t.Errorf("%d connections for %d requests: they are not kept alive", n, tt.total)
 			}
 			if err := post(c, srv.URL, bytes.Repeat([]byte("large"), 1<<18), tt.proto); err != nil {
 				t.Error(err)
