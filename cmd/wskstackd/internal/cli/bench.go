@@ -113,14 +113,7 @@ func (f *benchFlags) addPeer(cmd *cobra.Command) {
 // more, and shows the report.
 func runBench(ctx context.Context, f *benchFlags, stdio IO, run func(context.Context, *benchFlags, bench.Options) (bench.Report, error)) error {
 	if netns.InChild() == netns.NotChild {
-		exit, err := netns.Reexec(netns.Command{})
-		switch {
-		case err != nil:
-			return err
-		case exit != exitOK:
-			return childExit(exit)
-		}
-		return nil
+		return inNamespace()
 	}
 	earlier, err := readEarlier(f.compare)
 	if err != nil {

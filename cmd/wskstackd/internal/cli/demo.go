@@ -65,14 +65,10 @@ Nothing of this machine's own network is touched, and nothing is left behind.`,
 func runDemo(ctx context.Context, o demo.Options, asJSON bool, stdio IO) error {
 	var barred error
 	if o.NeedsNamespace() && netns.InChild() == netns.NotChild {
-		exit, err := netns.Reexec(netns.Command{})
-		if err == nil && exit == exitOK {
-			return nil
+		barred = inNamespace()
+		if child := childExit(0); barred == nil || errors.As(barred, &child) {
+			return barred
 		}
-		if err == nil {
-			return childExit(exit)
-		}
-		barred = err
 	}
 	var to demo.Listener = &demo.Text{W: stdio.Out}
 	if asJSON {

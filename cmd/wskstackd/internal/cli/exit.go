@@ -7,9 +7,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/wskstack/wskstack/cmd/wskstackd/internal/demo"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
-	"github.com/wskstack/wskstack/cmd/wskstackd/internal/netcat"
 	"github.com/wskstack/wskstack/test/netns"
 	"github.com/wskstack/wskstack/tun"
 )
@@ -55,6 +53,16 @@ func (c childExit) Error() string {
 	return fmt.Sprintf("the program in the namespace exited with %d", int(c))
 }
 
+// inNamespace runs this program once more, in a namespace of its own. The error is a
+// childExit if it ran there and did not end well.
+func inNamespace() error {
+	exit, err := netns.Reexec(netns.Command{})
+	if err == nil && exit != exitOK {
+		err = childExit(exit)
+	}
+	return err
+}
+
 // signalled is the cause of a context that a signal has ended.
 type signalled struct{ signal os.Signal }
 
@@ -75,11 +83,10 @@ func code(err error) int {
 			return exitSignal + int(n)
 		}
 		return exitFailure
-	case errors.As(err, &usage), errors.Is(err, netcat.ErrUsage), errors.Is(err, fault.ErrUsage), errors.Is(err, tun.ErrBadName), errors.Is(err, tun.ErrBadConfig):
+	case errors.As(err, &usage), errors.Is(err, fault.ErrUsage), errors.Is(err, tun.ErrBadName), errors.Is(err, tun.ErrBadConfig):
 		return exitUsage
 	// Before netns.ErrPrivilege, which the demo's wires say of it too.
-	case errors.Is(err, tun.ErrNoDevice), errors.Is(err, tun.ErrBusy), errors.Is(err, tun.ErrNamespace),
-		errors.Is(err, netcat.ErrUnavailable), errors.Is(err, fault.ErrUnavailable), errors.Is(err, demo.ErrUnavailable):
+	case errors.Is(err, tun.ErrNoDevice), errors.Is(err, tun.ErrBusy), errors.Is(err, tun.ErrNamespace), errors.Is(err, fault.ErrUnavailable):
 		return exitUnavailable
 	case errors.Is(err, netns.ErrPrivilege), errors.Is(err, os.ErrPermission):
 		return exitPermission

@@ -233,14 +233,7 @@ type wskReport struct {
 // once more.
 func runWSK(ctx context.Context, o wskrun.Options, list []*scenario.Scenario, f wskFlags, stdio IO) error {
 	if o.NeedsNamespace() && netns.InChild() == netns.NotChild {
-		exit, err := netns.Reexec(netns.Command{})
-		switch {
-		case err != nil:
-			return err
-		case exit != exitOK:
-			return childExit(exit)
-		}
-		return nil
+		return inNamespace()
 	}
 	all := wskReport{OK: true, Scenarios: []scenario.Result{}}
 	err := wskrun.Run(ctx, o, list, func(r scenario.Result) error {

@@ -10,10 +10,6 @@ import (
 	"github.com/wskstack/wskstack/test/kernelpeer"
 )
 
-// ErrUnavailable is in the chain of errors that say: this machine does not have
-// what was asked for.
-var ErrUnavailable = errors.New("not available here")
-
 // limit ends a demo that hangs.
 const limit = 60 * time.Second
 

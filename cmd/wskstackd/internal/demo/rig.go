@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/ladder"
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/test/relay"
@@ -44,7 +45,7 @@ func build(w *wire.Wire, o Options) (_ *rig, err error) {
 		}
 	}()
 	if !w.PeerAddr(o.Family).IsValid() {
-		return nil, fmt.Errorf("this kernel has no IPv6: use --family 4: %w", ErrUnavailable)
+		return nil, fault.New(fault.ErrUnavailable, "this kernel has no IPv6: use --family 4")
 	}
 	if r.peer, err = startPeer(w, o.Family); err != nil {
 		return nil, fmt.Errorf("starting the peer: %w", err)

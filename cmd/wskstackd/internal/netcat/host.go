@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/test/netns"
 	"github.com/wskstack/wskstack/tun"
 )
@@ -28,7 +29,7 @@ func openHost(path string) (host, error) {
 	var fs unix.Statfs_t
 	switch err := unix.Statfs(path, &fs); {
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return host{}, &problem{tun.ErrNoPrivilege, fmt.Sprintf("may not look at the network namespace %s (%v): run as root", path, err)}
+		return host{}, fault.New(tun.ErrNoPrivilege, "may not look at the network namespace %s (%v): run as root", path, err)
 	case err != nil:
 		return host{}, unavailable("cannot open the network namespace %s (%v): 'ip netns list' and 'lsns -t net' show what there is", path, err)
 	case fs.Type != unix.NSFS_MAGIC && fs.Type != unix.PROC_SUPER_MAGIC:

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/test/kernelpeer"
@@ -883,34 +884,34 @@ func TestListenRefuses(t *testing.T) {
 		kind    error
 		want    string
 	}{
-		"nothing":          {"", nil, ErrUsage, "is not [HOST]:PORT"},
-		"no port":          {"10.9.0.2:", nil, ErrUsage, "is not [HOST]:PORT"},
-		"IPv6 bare":        {"fd00::2", nil, ErrUsage, "is not [HOST]:PORT"},
-		"no such service":  {":no-such-service", nil, ErrUsage, "is no TCP port"},
-		"port too large":   {":65536", nil, ErrUsage, "is no TCP port"},
-		"no such name":     {"no-such-name.invalid:80", nil, ErrUnavailable, "no-such-name.invalid"},
-		"loopback":         {"127.0.0.1:80", nil, ErrUsage, "loopback address"},
-		"broadcast":        {"255.255.255.255:80", nil, ErrUsage, "broadcast address"},
-		"multicast":        {"[ff02::1]:80", nil, ErrUsage, "multicast address"},
-		"link-local":       {"[fe80::1%lo]:80", nil, ErrUsage, "address of one link"},
-		"other family":     {"10.9.0.2:80", func(o *ListenOptions) { o.Family = 6 }, ErrUsage, "is no IPv6 address"},
-		"link's family":    {"10.9.0.2:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("fd00::1/126") }, ErrUsage, "address family"},
-		"the host's end":   {"10.9.0.1:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.9.0.1/24") }, ErrUsage, "10.9.0.2 can"},
-		"network":          {"10.9.0.0:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.9.0.1/24") }, ErrUsage, "10.9.0.2 can"},
-		"link's broadcast": {"10.9.0.255:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.9.0.1/24") }, ErrUsage, "10.9.0.2 can"},
-		"link too small":   {":80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.0.0.1/31") }, ErrUsage, "two usable addresses"},
-		"family":           {":80", func(o *ListenOptions) { o.Family = 5 }, ErrUsage, "address family 5"},
-		"repeat":           {":80", func(o *ListenOptions) { o.Repeat = -1 }, ErrUsage, "--repeat"},
-		"connections":      {":80", func(o *ListenOptions) { o.MaxConnections = 0 }, ErrUsage, "--max-connections"},
-		"backlog":          {":80", func(o *ListenOptions) { o.Backlog = 0 }, ErrUsage, "--backlog"},
-		"pending":          {":80", func(o *ListenOptions) { o.Pending = 65536 }, ErrUsage, "--fast-open-pending"},
-		"idle":             {":80", func(o *ListenOptions) { o.Idle = -1 }, ErrUsage, "--idle"},
-		"empty command":    {":80", func(o *ListenOptions) { o.Service, o.Command = Exec, " " }, ErrUsage, "--exec"},
-		"no directory":     {":80", func(o *ListenOptions) { o.Service, o.Dir = HTTP, "" }, ErrUsage, "--http"},
-		"not there":        {":80", func(o *ListenOptions) { o.Service, o.Dir = HTTP, "/no/such" }, ErrUnavailable, "/no/such"},
-		"a file":           {":80", func(o *ListenOptions) { o.Service, o.Dir = HTTP, "/dev/null" }, ErrUsage, "is a file"},
+		"nothing":          {"", nil, fault.ErrUsage, "is not [HOST]:PORT"},
+		"no port":          {"10.9.0.2:", nil, fault.ErrUsage, "is not [HOST]:PORT"},
+		"IPv6 bare":        {"fd00::2", nil, fault.ErrUsage, "is not [HOST]:PORT"},
+		"no such service":  {":no-such-service", nil, fault.ErrUsage, "is no TCP port"},
+		"port too large":   {":65536", nil, fault.ErrUsage, "is no TCP port"},
+		"no such name":     {"no-such-name.invalid:80", nil, fault.ErrUnavailable, "no-such-name.invalid"},
+		"loopback":         {"127.0.0.1:80", nil, fault.ErrUsage, "loopback address"},
+		"broadcast":        {"255.255.255.255:80", nil, fault.ErrUsage, "broadcast address"},
+		"multicast":        {"[ff02::1]:80", nil, fault.ErrUsage, "multicast address"},
+		"link-local":       {"[fe80::1%lo]:80", nil, fault.ErrUsage, "address of one link"},
+		"other family":     {"10.9.0.2:80", func(o *ListenOptions) { o.Family = 6 }, fault.ErrUsage, "is no IPv6 address"},
+		"link's family":    {"10.9.0.2:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("fd00::1/126") }, fault.ErrUsage, "address family"},
+		"the host's end":   {"10.9.0.1:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.9.0.1/24") }, fault.ErrUsage, "10.9.0.2 can"},
+		"network":          {"10.9.0.0:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.9.0.1/24") }, fault.ErrUsage, "10.9.0.2 can"},
+		"link's broadcast": {"10.9.0.255:80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.9.0.1/24") }, fault.ErrUsage, "10.9.0.2 can"},
+		"link too small":   {":80", func(o *ListenOptions) { o.Link = netip.MustParsePrefix("10.0.0.1/31") }, fault.ErrUsage, "two usable addresses"},
+		"family":           {":80", func(o *ListenOptions) { o.Family = 5 }, fault.ErrUsage, "address family 5"},
+		"repeat":           {":80", func(o *ListenOptions) { o.Repeat = -1 }, fault.ErrUsage, "--repeat"},
+		"connections":      {":80", func(o *ListenOptions) { o.MaxConnections = 0 }, fault.ErrUsage, "--max-connections"},
+		"backlog":          {":80", func(o *ListenOptions) { o.Backlog = 0 }, fault.ErrUsage, "--backlog"},
+		"pending":          {":80", func(o *ListenOptions) { o.Pending = 65536 }, fault.ErrUsage, "--fast-open-pending"},
+		"idle":             {":80", func(o *ListenOptions) { o.Idle = -1 }, fault.ErrUsage, "--idle"},
+		"empty command":    {":80", func(o *ListenOptions) { o.Service, o.Command = Exec, " " }, fault.ErrUsage, "--exec"},
+		"no directory":     {":80", func(o *ListenOptions) { o.Service, o.Dir = HTTP, "" }, fault.ErrUsage, "--http"},
+		"not there":        {":80", func(o *ListenOptions) { o.Service, o.Dir = HTTP, "/no/such" }, fault.ErrUnavailable, "/no/such"},
+		"a file":           {":80", func(o *ListenOptions) { o.Service, o.Dir = HTTP, "/dev/null" }, fault.ErrUsage, "is a file"},
 		"device taken":     {":80", func(o *ListenOptions) { o.Device = "lo" }, tun.ErrBusy, "taken"},
-		"no namespace":     {":80", func(o *ListenOptions) { o.Namespace = "/no/such" }, ErrUnavailable, "lsns"},
+		"no namespace":     {":80", func(o *ListenOptions) { o.Namespace = "/no/such" }, fault.ErrUnavailable, "lsns"},
 	} {
 		o := listenOptions(ns, Echo)
 		o.Address = c.address
@@ -993,7 +994,7 @@ func TestPortZeroAndTheHostsOwn(t *testing.T) {
 		t.Errorf("it is at %v", at)
 	}
 	o.Address = netip.AddrPortFrom(host4, 80).String()
-	if _, err := Listen(t.Context(), o); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "the host itself") {
+	if _, err := Listen(t.Context(), o); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "the host itself") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 	"gvisor.dev/gvisor/pkg/refs"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
 	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/test/kernelpeer"
@@ -307,23 +308,23 @@ func TestOpenRefuses(t *testing.T) {
 		kind   error
 		want   string
 	}{
-		"loopback":         {"127.0.0.1:80", nil, ErrUnavailable, "use 198.18.77.1"},
-		"no route":         {"203.0.113.1:80", nil, ErrUnavailable, "no route to 203.0.113.1"},
-		"nobody there":     {"198.18.77.2:80", nil, ErrUnavailable, "has nobody else"},
-		"other family":     {"198.18.77.1:80", func(o *Options) { o.Family = 6 }, ErrUsage, "is no IPv6 address"},
-		"link's family":    {"198.18.77.1:80", func(o *Options) { o.Link = netip.MustParsePrefix("fd00::1/126") }, ErrUsage, "address family"},
-		"link too small":   {"198.18.77.1:80", func(o *Options) { o.Link = netip.MustParsePrefix("10.0.0.1/31") }, ErrUsage, "two usable addresses"},
-		"loopback link":    {"198.18.77.1:80", func(o *Options) { o.Link = netip.MustParsePrefix("127.0.0.5/30") }, ErrUsage, "two usable addresses"},
-		"negative wait":    {"198.18.77.1:80", func(o *Options) { o.Wait = -1 }, ErrUsage, "--wait"},
-		"no timeout":       {"198.18.77.1:80", func(o *Options) { o.Timeout = 0 }, ErrUsage, "--timeout"},
-		"repeat":           {"198.18.77.1:80", func(o *Options) { o.Repeat = 0 }, ErrUsage, "--repeat"},
-		"family":           {"198.18.77.1:80", func(o *Options) { o.Family = 5 }, ErrUsage, "address family 5"},
-		"no port":          {"198.18.77.1", nil, ErrUsage, "is not HOST:PORT"},
-		"port 0":           {"198.18.77.1:0", nil, ErrUsage, "is no TCP port"},
+		"loopback":         {"127.0.0.1:80", nil, fault.ErrUnavailable, "use 198.18.77.1"},
+		"no route":         {"203.0.113.1:80", nil, fault.ErrUnavailable, "no route to 203.0.113.1"},
+		"nobody there":     {"198.18.77.2:80", nil, fault.ErrUnavailable, "has nobody else"},
+		"other family":     {"198.18.77.1:80", func(o *Options) { o.Family = 6 }, fault.ErrUsage, "is no IPv6 address"},
+		"link's family":    {"198.18.77.1:80", func(o *Options) { o.Link = netip.MustParsePrefix("fd00::1/126") }, fault.ErrUsage, "address family"},
+		"link too small":   {"198.18.77.1:80", func(o *Options) { o.Link = netip.MustParsePrefix("10.0.0.1/31") }, fault.ErrUsage, "two usable addresses"},
+		"loopback link":    {"198.18.77.1:80", func(o *Options) { o.Link = netip.MustParsePrefix("127.0.0.5/30") }, fault.ErrUsage, "two usable addresses"},
+		"negative wait":    {"198.18.77.1:80", func(o *Options) { o.Wait = -1 }, fault.ErrUsage, "--wait"},
+		"no timeout":       {"198.18.77.1:80", func(o *Options) { o.Timeout = 0 }, fault.ErrUsage, "--timeout"},
+		"repeat":           {"198.18.77.1:80", func(o *Options) { o.Repeat = 0 }, fault.ErrUsage, "--repeat"},
+		"family":           {"198.18.77.1:80", func(o *Options) { o.Family = 5 }, fault.ErrUsage, "address family 5"},
+		"no port":          {"198.18.77.1", nil, fault.ErrUsage, "is not HOST:PORT"},
+		"port 0":           {"198.18.77.1:0", nil, fault.ErrUsage, "is no TCP port"},
 		"long device name": {"198.18.77.1:80", func(o *Options) { o.Device = "sixteen-letters!" }, tun.ErrBadName, "15 is the most"},
 		"device taken":     {"198.18.77.1:80", func(o *Options) { o.Device = "lo" }, tun.ErrBusy, "taken"},
-		"no namespace":     {"198.18.77.1:80", func(o *Options) { o.Namespace = "/no/such" }, ErrUnavailable, "lsns"},
-		"not a namespace":  {"198.18.77.1:80", func(o *Options) { o.Namespace = "/dev/null" }, ErrUnavailable, "is not a network namespace"},
+		"no namespace":     {"198.18.77.1:80", func(o *Options) { o.Namespace = "/no/such" }, fault.ErrUnavailable, "lsns"},
+		"not a namespace":  {"198.18.77.1:80", func(o *Options) { o.Namespace = "/dev/null" }, fault.ErrUnavailable, "is not a network namespace"},
 	} {
 		o := options(ns, c.target)
 		if c.change != nil {
@@ -348,7 +349,7 @@ func TestForwarding(t *testing.T) {
 	h := host{ns}
 	link := netip.PrefixFrom(host4, 30)
 	err := h.checkForwarding(netip.MustParseAddr("203.0.113.1"), link)
-	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "net.ipv4.ip_forward=1") {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "net.ipv4.ip_forward=1") {
 		t.Errorf("got %v", err)
 	}
 	if err := ns.SetSysctl("net.ipv4.ip_forward", "1"); err != nil {
@@ -357,7 +358,7 @@ func TestForwarding(t *testing.T) {
 	if err := h.checkForwarding(netip.MustParseAddr("203.0.113.1"), link); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if err := h.checkForwarding(netip.MustParseAddr("2001:db8::1"), link); !errors.Is(err, ErrUnavailable) {
+	if err := h.checkForwarding(netip.MustParseAddr("2001:db8::1"), link); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("IPv6: %v", err)
 	}
 }
@@ -373,7 +374,7 @@ func TestLinksDoNotCollide(t *testing.T) {
 	}
 	o := options(ns, target)
 	o.Link = first.link
-	if _, err := Open(t.Context(), o); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "in use on the host") {
+	if _, err := Open(t.Context(), o); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "in use on the host") {
 		t.Errorf("the same network asked for: %v", err)
 	}
 	if out, _, err := run(t, second, strings.NewReader("x")); err != nil || out != "<x>" {
@@ -390,8 +391,8 @@ func TestResolve(t *testing.T) {
 		t.Errorf("a mapped address and a service: %v, %v", got, err)
 	}
 	for target, kind := range map[string]error{
-		"no-such-name.invalid:80": ErrUnavailable, "": ErrUsage, ":80": ErrUsage, "host": ErrUsage, "[::1:80": ErrUsage,
-		"192.0.2.1:": ErrUsage, "192.0.2.1:65536": ErrUsage, "192.0.2.1:-1": ErrUsage, "192.0.2.1:no-such-service": ErrUsage,
+		"no-such-name.invalid:80": fault.ErrUnavailable, "": fault.ErrUsage, ":80": fault.ErrUsage, "host": fault.ErrUsage, "[::1:80": fault.ErrUsage,
+		"192.0.2.1:": fault.ErrUsage, "192.0.2.1:65536": fault.ErrUsage, "192.0.2.1:-1": fault.ErrUsage, "192.0.2.1:no-such-service": fault.ErrUsage,
 	} {
 		if _, err := Resolve(t.Context(), target, 0); !errors.Is(err, kind) {
 			t.Errorf("%q: %v, want %v", target, err, kind)
@@ -416,7 +417,7 @@ func TestResolveRefusesWhatNoPeerHas(t *testing.T) {
 		"[::%eth0]:7777":          "::%eth0, ",
 	} {
 		_, err := Resolve(t.Context(), target, 0)
-		if !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), ": give ") || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, fault.ErrUsage) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), ": give ") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line of wrong usage with %q and what to give", target, err, want)
 		}
 	}
@@ -452,7 +453,7 @@ func TestInputIsBoundedWhereItIsKept(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	endless := readerFunc(func(b []byte) (int, error) { return len(b), nil })
-	if _, err := takeAll(ctx, pump(ctx, endless)); !errors.Is(err, ErrUsage) {
+	if _, err := takeAll(ctx, pump(ctx, endless)); !errors.Is(err, fault.ErrUsage) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,35 +1,18 @@
 package netcat
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 )
 
-// ErrUnavailable is in the chain of errors that say: something that the
-// connection needs is not there.
-var ErrUnavailable = errors.New("not available")
-
-// problem is an error of this package: one line, and its kind.
-type problem struct {
-	kind error
-	text string
-}
-
-func (p *problem) Error() string { return p.text }
-func (p *problem) Unwrap() error { return p.kind }
-
-// unavailable makes an ErrUnavailable.
 func unavailable(format string, args ...any) error {
-	return &problem{ErrUnavailable, fmt.Sprintf(format, args...)}
+	return fault.New(fault.ErrUnavailable, format, args...)
 }
-
-// ErrUsage is in the chain of errors that are the caller's mistake.
-var ErrUsage = errors.New("wrong usage")
 
 func usage(format string, args ...any) error {
-	return &problem{ErrUsage, fmt.Sprintf(format, args...)}
+	return fault.New(fault.ErrUsage, format, args...)
 }
 
 // Defaults and limits of Options.

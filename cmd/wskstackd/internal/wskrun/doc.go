@@ -14,18 +14,12 @@
 // process lives.
 package wskrun
 
-import "errors"
-
 // The kinds of peer.
 const (
 	PeerSim    = "sim"
 	PeerKernel = "kernel"
 	PeerHost   = "host"
 )
-
-// ErrUnavailable is in the chain of errors that say: this machine does not have what
-// was asked for.
-var ErrUnavailable = errors.New("not available here")
 
 // backlog is how many connections may wait at the peer.
 const backlog = 16

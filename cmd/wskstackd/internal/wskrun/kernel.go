@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/watched"
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/test/kernelpeer"
@@ -31,7 +32,7 @@ func inKernel(ctx context.Context, sc *scenario.Scenario, knobs scenario.Knobs, 
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if !w.PeerAddr(family).IsValid() {
-		return scenario.Result{}, fmt.Errorf("this kernel has no IPv6: use --family 4: %w", ErrUnavailable)
+		return scenario.Result{}, fault.New(fault.ErrUnavailable, "this kernel has no IPv6: use --family 4")
 	}
 	s, err := stack.New(stack.Config{Link: w.Link, Addresses: w.StackAddresses})
 	if err != nil {
