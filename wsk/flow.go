@@ -450,7 +450,7 @@ func (f *flow) move() {
 // takeCancels ends the operations whose IRP was cancelled. Precondition: f.mu is
 // held.
 func (f *flow) takeCancels() {
-	if f.connect != nil && f.connect.req.Cancelled() {
+	if f.connect != nil && f.connect.req.Hooked() {
 		f.cancelConnect()
 	}
 	f.accepts = f.sweep(f.accepts)
@@ -467,7 +467,7 @@ func (f *flow) takeCancels() {
 func (f *flow) sweep(queue []*op) []*op {
 	kept := queue[:0]
 	for _, o := range queue {
-		if !o.req.Cancelled() {
+		if !o.req.Hooked() {
 			kept = append(kept, o)
 			continue
 		}

@@ -36,6 +36,8 @@ type IRP struct {
 	status          StatusBlock
 	pendingReturned bool
 	hook            func() // the operation's cancel hook while the provider owns the IRP
+	turn            uint64 // how often it was submitted
+	hooked          bool   // in this turn the hook is being called, or was
 	allocated       bool   // made by New
 	watcher         Watcher
 }
@@ -99,12 +101,17 @@ func (i *IRP) Cancel() bool {
 	i.mu.Lock()
 	from, w := i.state, i.watcher
 	c, legal := i.happen(EventCancel)
-	hook := i.hook
+	hook, turn := i.hook, i.turn
 	i.mu.Unlock()
 	tell(w, EventCancel, from, legal)
 	if !c.hook || hook == nil {
 		return false
 	}
+	i.mu.Lock()
+	if i.turn == turn && i.state == Cancelling { // it may have completed, and be out again
+		i.hooked = true
+	}
+	i.mu.Unlock()
 	hook()
 	return true
 }

@@ -200,3 +200,46 @@ func TestRace(t *testing.T) {
 		}
 	}
 }
+
+// lateHook completes an IRP and hands it in anew while a cancel is on its way.
+type lateHook struct {
+	first, second Request
+	i             *IRP
+	done          bool
+}
+
+func (l *lateHook) Happened(event Event, _ State, taken bool) {
+	if event != EventCancel || !taken || l.done {
+		return
+	}
+	l.done = true
+	l.first.Complete(StatusBlock{Status: ntstatus.Success})
+	l.i.Reuse(ntstatus.Unsuccessful)
+	l.second, _ = Submit(l.i, func() {})
+}
+
+func (*lateHook) Routine(StatusBlock, bool, bool) func() { return func() {} }
+
+func (*lateHook) Read(State, bool) {}
+
+// TestHooked: a cancel is a request's own when its hook is called, and one that comes too
+// late is none of the next request's.
+func TestHooked(t *testing.T) {
+	i := New(nil, nil)
+	called := false
+	r, _ := Submit(i, func() { called = true })
+	if r.Hooked() || (Request{}).Hooked() {
+		t.Error("hooked without a cancel")
+	}
+	i.Cancel()
+	if !called || !r.Hooked() {
+		t.Errorf("cancelled: called %v, hooked %v", called, r.Hooked())
+	}
+	l := &lateHook{i: New(nil, nil)}
+	l.i.Watch(l)
+	l.first, _ = Submit(l.i, func() {})
+	l.i.Cancel()
+	if !l.done || l.second.Hooked() || l.second.Cancelled() {
+		t.Errorf("the next request: hooked %v, cancelled %v", l.second.Hooked(), l.second.Cancelled())
+	}
+}

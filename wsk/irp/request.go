@@ -22,7 +22,8 @@ func Submit(i *IRP, hook func()) (Request, ntstatus.Status) {
 	from, w := i.state, i.watcher
 	_, legal := i.happen(EventSubmit)
 	if legal {
-		i.hook = hook
+		i.hook, i.hooked = hook, false
+		i.turn++
 		i.status = StatusBlock{Status: ntstatus.Pending}
 		i.pendingReturned = false
 	}
@@ -42,6 +43,17 @@ func (r Request) Cancelled() bool {
 	r.irp.mu.Lock()
 	defer r.irp.mu.Unlock()
 	return r.irp.state == Cancelling
+}
+
+// Hooked reports whether the request's cancel hook is being called, or was: what the hook
+// would say if it knew the request.
+func (r Request) Hooked() bool {
+	if r.irp == nil {
+		return false
+	}
+	r.irp.mu.Lock()
+	defer r.irp.mu.Unlock()
+	return r.irp.hooked
 }
 
 // MarkPending says that the call is going to answer STATUS_PENDING
