@@ -46,8 +46,10 @@ func (s *ConnectionSocket) f() *flow {
 // SIO_ADDRESS_LIST_QUERY gives the network's addresses of the socket's family: a count
 // as u32, then the Bytes of a SockAddr for each; STATUS_BUFFER_OVERFLOW and the size
 // that is needed if they do not fit. They do not change: SIO_ADDRESS_LIST_CHANGE, with an
-// IRP, pends until it is cancelled or the socket ends. SIO_WSK_REGISTER_EXTENSION answers
-// STATUS_NOT_SUPPORTED.
+// IRP, pends until it is cancelled or the socket ends. SIO_ADDRESS_LIST_SORT, with an
+// IRP, takes a list in that form, of the socket's family (IPv4 as v4-mapped on AF_INET6),
+// and gives it back in the order in which to try its addresses (RFC 6724).
+// SIO_WSK_REGISTER_EXTENSION answers STATUS_NOT_SUPPORTED.
 //
 // SO_WSK_EVENT_CALLBACK takes the Bytes of an EventCallbackControl, on a socket that
 // has connected: any number of events to enable, or EventDisable and one to disable.

@@ -152,6 +152,7 @@ const (
 	SIO_KEEPALIVE_VALS               uint32 = 0x98000004
 	SIO_ADDRESS_LIST_QUERY           uint32 = 0x48000016
 	SIO_ADDRESS_LIST_CHANGE          uint32 = 0x28000017
+	SIO_ADDRESS_LIST_SORT            uint32 = 0xC8000019
 
 	// Those that follow are always refused, with statuses of their own.
 

@@ -1,6 +1,7 @@
 package wsk
 
 import (
+	"net/netip"
 	"syscall"
 
 	"github.com/wskstack/wskstack/wsk/irp"
@@ -137,3 +138,6 @@ func OwnIoctls() (all []uint32) {
 	}
 	return all
 }
+
+// SortDestinations is for the tests of package wsk_test.
+func SortDestinations(list []SockAddr, own []netip.Addr) { sortDestinations(list, own) }

@@ -251,7 +251,7 @@ var listedIoctls = []anIoctl{
 	{name: "SIO_WSK_SET_TCP_SILENT_MODE", code: wsk.SIO_WSK_SET_TCP_SILENT_MODE, test: "TestSilentMode"},
 	{name: "SIO_ADDRESS_LIST_QUERY", code: wsk.SIO_ADDRESS_LIST_QUERY, bare: true, on: "connected", test: "TestAddressList"},
 	{name: "SIO_ADDRESS_LIST_CHANGE", code: wsk.SIO_ADDRESS_LIST_CHANGE, test: "TestAddressListChange", why: "pends until it is cancelled or the socket ends: a network keeps its addresses"},
-	{name: "SIO_ADDRESS_LIST_SORT", code: 0xC8000019, status: ntstatus.NotSupported, why: "the order of RFC 6724 is not worked out here; WskGetAddressInfo gives addresses in the order of its Resolver"},
+	{name: "SIO_ADDRESS_LIST_SORT", code: wsk.SIO_ADDRESS_LIST_SORT, on: "connected", input: append([]byte{1, 0, 0, 0}, server4.Bytes()...), test: "TestAddressListSort"},
 	{name: "SIO_KEEPALIVE_VALS", code: wsk.SIO_KEEPALIVE_VALS, on: "connected", input: []byte{1, 0, 0, 0, 16, 39, 0, 0, 232, 3, 0, 0}, test: "TestKeepAliveValues"},
 	{name: "SIO_UDP_CONNRESET", code: 0x9800000C, status: ntstatus.NotSupported, why: "netstack reports ICMP errors to connected endpoints alone, and these are not"},
 	{name: "SIO_LOOPBACK_FAST_PATH", code: wsk.SIO_LOOPBACK_FAST_PATH, status: ntstatus.NotSupported, input: []byte{1, 0, 0, 0}, why: "deprecated; STATUS_INVALID_BUFFER_SIZE for less than 4 bytes"},

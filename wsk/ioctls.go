@@ -38,6 +38,7 @@ var ioctlTable = [...]ioctl{
 	{code: SIO_WSK_QUERY_INSPECT_ID, fn: fnControl, bare: true, do: (*flow).queryInspectID},
 	{code: SIO_ADDRESS_LIST_QUERY, fn: fnControl, bare: true, do: (*flow).queryAddresses},
 	{code: SIO_ADDRESS_LIST_CHANGE, fn: fnControl, do: (*flow).awaitAddresses},
+	{code: SIO_ADDRESS_LIST_SORT, fn: fnControl, do: (*flow).sortAddresses},
 	{code: SIO_WSK_REGISTER_EXTENSION, fn: fnControl, bare: true, do: refuseWith(ntstatus.NotSupported)}, // no extension is defined
 	{code: SIO_LOOPBACK_FAST_PATH, fn: fnControl, do: (*flow).loopbackFastPath},
 	{code: SIO_QUERY_WFP_CONNECTION_REDIRECT_RECORDS, fn: fnControl, do: refuseWith(ntstatus.NotFound)},
@@ -162,17 +163,11 @@ func (f *flow) queryAddresses(r *ioctlRequest) ntstatus.Status {
 	if status != ntstatus.Success {
 		return status
 	}
-	list, count := make([]byte, 4), uint32(0)
+	var list []SockAddr
 	for _, a := range addresses {
 		if a.Is4() == (f.family == AF_INET) {
-			list = append(list, addressOf(a).Bytes()...)
-			count++
+			list = append(list, addressOf(a))
 		}
 	}
-	binary.LittleEndian.PutUint32(list, count)
-	if len(r.output) < len(list) {
-		r.size = uint64(len(list))
-		return f.fail(FaultOutput, ntstatus.BufferOverflow)
-	}
-	return r.answer(f, list)
+	return r.answerList(f, list)
 }
