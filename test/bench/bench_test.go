@@ -194,3 +194,30 @@ func TestCancelledRunEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWhatCannotBeMeasured is refused before anything is opened.
+func TestWhatCannotBeMeasured(t *testing.T) {
+	ctx, o := t.Context(), Options{Rounds: 1}
+	for name, run := range map[string]func() (Report, error){
+		"no flow": func() (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1, 0}})
+		},
+		"no list of flows": func() (Report, error) { return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}}) },
+		"no MTU":           func() (Report, error) { return Throughput(ctx, o, ThroughputOptions{Flows: []int{1}}) },
+		"a small MTU": func() (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{10}, Flows: []int{1}})
+		},
+		"a negative delay": func() (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: -1})
+		},
+		"no client":            func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{0}}) },
+		"too many clients":     func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{most + 1}}) },
+		"no round trip":        func() (Report, error) { return TTFB(ctx, o, FirstByteOptions{RTTs: []time.Duration{0}}) },
+		"no connection":        func() (Report, error) { return IdleCost(ctx, o, IdleOptions{}) },
+		"negative connections": func() (Report, error) { return Headline(ctx, o, HeadlineOptions{Connections: -1}) },
+	} {
+		if _, err := run(); !errors.Is(err, ErrOptions) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -26,13 +26,32 @@ const (
 
 const defaultConnections = 32
 
+// ErrOptions is in the chain of an error about what was asked for.
+var ErrOptions = errors.New("this cannot be measured")
+
 // Check says what is wrong with the values.
 func (c Config) Check() error {
 	if c.MTU != 0 && (c.MTU < MinMTU || c.MTU > MaxMTU) {
-		return fmt.Errorf("MTU %d: %d to %d bytes are possible", c.MTU, MinMTU, MaxMTU)
+		return fmt.Errorf("%w: an MTU of %d, %d to %d bytes are possible", ErrOptions, c.MTU, MinMTU, MaxMTU)
 	}
 	if c.RTT < 0 || c.Connections < 0 {
-		return errors.New("delay and connections must not be negative")
+		return fmt.Errorf("%w: a delay and a number of connections must not be negative", ErrOptions)
+	}
+	return nil
+}
+
+// most is how many of a thing one measurement may have at once.
+const most = 20_000
+
+// checkCounts says which of the counts is none.
+func checkCounts(what string, counts ...int) error {
+	if len(counts) == 0 {
+		return fmt.Errorf("%w: no %s are named", ErrOptions, what)
+	}
+	for _, n := range counts {
+		if n < 1 || n > most {
+			return fmt.Errorf("%w: %d %s, 1 to %d are possible", ErrOptions, n, what, most)
+		}
 	}
 	return nil
 }

@@ -15,6 +15,9 @@ type HeadlineOptions struct {
 // rows' names begin with the suite's.
 func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error) {
 	return report("table", o, func() (all []Row, err error) {
+		if err := checkCounts("connections", h.Connections); err != nil {
+			return nil, err // before minutes of measuring
+		}
 		once := o
 		once.Rounds = 1
 		for _, suite := range []struct {

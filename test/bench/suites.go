@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -115,8 +116,12 @@ func Throughput(ctx context.Context, o Options, t ThroughputOptions) (Report, er
 }
 
 func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row, err error) {
+	if err := errors.Join(checkCounts("MTUs", len(t.MTUs)), checkCounts("flows", t.Flows...)); err != nil {
+		return nil, err
+	}
+	connections := max(defaultConnections, slices.Max(t.Flows))
 	for _, mtu := range t.MTUs {
-		rows, err := opened(Config{MTU: mtu, RTT: t.RTT}, columns(t.Naive && t.RTT == 0), func(subjects []*Subject) ([]Row, error) {
+		rows, err := opened(Config{MTU: mtu, RTT: t.RTT, Connections: connections}, columns(t.Naive && t.RTT == 0), func(subjects []*Subject) ([]Row, error) {
 			return interleave(ctx, o, subjects, bulkOf(mtu, t))
 		})
 		if err != nil {
@@ -152,6 +157,9 @@ func Connect(ctx context.Context, o Options, c ConnectOptions) (Report, error) {
 }
 
 func connect(ctx context.Context, o Options, c ConnectOptions) ([]Row, error) {
+	if err := checkCounts("clients", c.Clients...); err != nil {
+		return nil, err
+	}
 	var ms []measurement
 	for _, clients := range c.Clients {
 		for _, fastOpen := range []bool{false, true} {
@@ -173,6 +181,11 @@ func TTFB(ctx context.Context, o Options, f FirstByteOptions) (Report, error) {
 }
 
 func firstByte(ctx context.Context, o Options, f FirstByteOptions) (all []Row, err error) {
+	for _, rtt := range f.RTTs {
+		if rtt <= 0 {
+			return nil, fmt.Errorf("%w: a round trip time of %v, more than 0 is needed", ErrOptions, rtt)
+		}
+	}
 	for _, rtt := range f.RTTs {
 		var ms []measurement
 		for _, fastOpen := range []bool{false, true} {
@@ -201,6 +214,9 @@ func IdleCost(ctx context.Context, o Options, i IdleOptions) (Report, error) {
 }
 
 func idle(ctx context.Context, o Options, i IdleOptions) ([]Row, error) {
+	if err := checkCounts("connections", i.Connections); err != nil {
+		return nil, err
+	}
 	return interleave(ctx, o, []*Subject{{Name: "wskstack"}, {Name: "wsk, a receive pending"}}, []measurement{{
 		fmt.Sprintf("%d connections", i.Connections),
 		func(which *Subject) ([]value, error) {

@@ -125,6 +125,9 @@ func runBench(ctx context.Context, f *benchFlags, stdio IO, run func(context.Con
 	}
 	rep, err := run(ctx, f, bench.Options{Rounds: f.rounds, Progress: progress(stdio.Err)})
 	if err := errors.Join(err, stop()); err != nil {
+		if errors.Is(err, bench.ErrOptions) {
+			return usageError{err}
+		}
 		return errors.Join(context.Cause(ctx), err)
 	}
 	return showBench(f, stdio, rep, earlier)

@@ -54,6 +54,9 @@ func TestBenchFiles(t *testing.T) {
 	if err := os.WriteFile(at("was.json"), []byte(r.out), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if r := ended(program(false, "bench", "idle", "--connections", "-1")); r.code != exitUsage || !strings.Contains(r.err, "-1 connections") {
+		t.Errorf("%+v", r)
+	}
 	args := []string{"bench", "connect", "--clients", "1", "--rounds", "1", "--for", "20ms", "--compare", at("was.json")}
 	if r := ended(program(false, args...)); r.code != exitOK || !strings.Contains(r.out, "no difference") {
 		t.Errorf("%+v", r)
