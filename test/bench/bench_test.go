@@ -63,6 +63,8 @@ func TestReportSurvivesJSON(t *testing.T) {
 		"another format":  `{"format": 2}`,
 		"a foreign field": `{"format": 1, "colour": "red"}`,
 		"no samples":      `{"format": 1, "rows": [{"name": "n", "columns": [{"subject": "a"}]}]}`,
+		"no columns":      `{"format": 1, "rows": [{"name": "n"}]}`,
+		"more behind it":  string(data) + "{}",
 		"cut":             string(data[:len(data)/2]),
 	} {
 		if _, err := ReadReport(strings.NewReader(bad)); !errors.Is(err, ErrReport) {

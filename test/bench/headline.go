@@ -14,16 +14,13 @@ type HeadlineOptions struct {
 // Headline measures what the table of figures needs, one suite after the other. The
 // rows' names begin with the suite's.
 func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error) {
-	return report("table", o, func() (all []Row, err error) {
+	return report("table", o, h.For, func() (all []Row, err error) {
 		if err := checkCounts("connections", h.Connections); err != nil {
 			return nil, err // before minutes of measuring
 		}
 		once := o
 		once.Rounds = 1
-		for _, suite := range []struct {
-			kind string
-			rows func() ([]Row, error)
-		}{
+		return inSuites([]suite{
 			{"throughput", func() ([]Row, error) {
 				return throughput(ctx, o, ThroughputOptions{MTUs: []int{DefaultMTU}, Flows: []int{1}, For: h.For, Naive: true})
 			}},
@@ -34,18 +31,29 @@ func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error)
 			{"ttfb", func() ([]Row, error) { return firstByte(ctx, o, FirstByteOptions{RTTs: headlineRTTs()}) }},
 			{"layers", func() ([]Row, error) { return layers(ctx, o, LayerOptions{For: h.For}) }},
 			{"idle", func() ([]Row, error) { return idle(ctx, once, IdleOptions{Connections: h.Connections}) }},
-		} {
-			rows, err := suite.rows()
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range rows {
-				r.Name = suite.kind + ": " + r.Name
-				all = append(all, r)
-			}
-		}
-		return all, nil
+		})
 	})
+}
+
+// suite is a part of a report that has several.
+type suite struct {
+	kind string
+	rows func() ([]Row, error)
+}
+
+// inSuites measures one after the other. The rows' names begin with the suite's.
+func inSuites(suites []suite) (all []Row, err error) {
+	for _, s := range suites {
+		rows, err := s.rows()
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			r.Name = s.kind + ": " + r.Name
+			all = append(all, r)
+		}
+	}
+	return all, nil
 }
 
 // distance is the round trip of the bulk measurement over a long way.
@@ -62,35 +70,44 @@ type Figure struct {
 	Reach, Aim float64
 	Lower      bool
 	Unit       string // "" for a ratio
+	Digits     int    // how many are worth reading; 0: three
 	of         func(Report) (Summary, bool)
 }
 
 // Of looks the figure up in a Headline report.
 func (f Figure) Of(r Report) (Summary, bool) { return f.of(r) }
 
-// Met says whether a value is as good as a goal.
-func (f Figure) Met(value, goal float64) bool {
+// met says whether a value is as good as a goal; what is no number never is.
+func (f Figure) met(value, goal float64) bool {
 	if f.Lower {
 		return value <= goal
 	}
 	return value >= goal
 }
 
+// Reached is the verdict on a value.
+type Reached int
+
+// How far a value gets.
+const (
+	Neither Reached = iota
+	ReachedGoal
+	ReachedAim
+)
+
+// Reached says which of the figure's goals a value is as good as.
+func (f Figure) Reached(value float64) Reached {
+	switch {
+	case f.met(value, f.Aim):
+		return ReachedAim
+	case f.met(value, f.Reach):
+		return ReachedGoal
+	}
+	return Neither
+}
+
 // Figures are the lines of the headline table.
 func Figures() []Figure {
-	ratio := func(name, metric, subject, base string) func(Report) (Summary, bool) {
-		return func(r Report) (Summary, bool) { return r.Ratio(name, metric, subject, base) }
-	}
-	own := func(name, metric, subject string) func(Report) (Summary, bool) {
-		return func(r Report) (Summary, bool) {
-			row, _ := r.Find(name, metric)
-			c, ok := row.Column(subject)
-			if !ok {
-				return Summary{}, false
-			}
-			return c.Summary(), true
-		}
-	}
 	up, down := bulkName(true, 1, DefaultMTU, 0), bulkName(false, 1, DefaultMTU, 0)
 	figures := []Figure{
 		{Name: "bulk up against the kernel's veth", Reach: 0.25, Aim: 0.40, of: ratio("throughput: "+up, metricRate, "wskstack", "kernel")},
@@ -99,13 +116,13 @@ func Figures() []Figure {
 		{Name: "bulk down against the naive link", Reach: 8, Aim: 12, of: ratio("throughput: "+down, metricRate, "wskstack", "naive")},
 		{Name: "processor time per GB up against veth", Reach: 3.5, Aim: 2.2, Lower: true, of: ratio("throughput: "+up, metricCPU, "wskstack", "kernel")},
 		{Name: "processor time per GB down against veth", Reach: 2.5, Aim: 2.0, Lower: true, of: ratio("throughput: "+down, metricCPU, "wskstack", "kernel")},
-		{Name: "IRPs and Fast Open against netstack's endpoint, up", Reach: 0.95, Aim: 0.98, of: ratio("layers: "+up, metricRate, "+irps", "bare")},
-		{Name: "IRPs and Fast Open against netstack's endpoint, down", Reach: 0.95, Aim: 0.98, of: ratio("layers: "+down, metricRate, "+irps", "bare")},
+		{Name: "IRPs and Fast Open against netstack's endpoint, up", Reach: 0.95, Aim: 0.98, of: ratio("layers: "+up, metricRate, layerIRPs, layerBare)},
+		{Name: "IRPs and Fast Open against netstack's endpoint, down", Reach: 0.95, Aim: 0.98, of: ratio("layers: "+down, metricRate, layerIRPs, layerBare)},
 	}
 	for i, goals := range [][2]float64{{1.03, 1.017}, {1.02, 1.008}, {1.01, 1.005}} {
 		rtt := headlineRTTs()[i]
 		figures = append(figures, Figure{
-			Name: "first byte with Fast Open, RTT " + rtt.String(), Reach: goals[0], Aim: goals[1], Lower: true, Unit: "RTT",
+			Name: "first byte with Fast Open, RTT " + rtt.String(), Reach: goals[0], Aim: goals[1], Lower: true, Unit: "RTT", Digits: 4,
 			of: own("ttfb: "+firstByteName(rtt, true), metricFirst, "wskstack"),
 		})
 	}
@@ -125,6 +142,23 @@ func Figures() []Figure {
 		Figure{Name: "resident memory of an idle connection with a receive pending", Reach: 8, Aim: 7, Lower: true, Unit: "KB", of: idleMemory},
 		Figure{Name: "goroutines of an idle connection", Reach: 0, Aim: 0, Lower: true, Unit: "each", of: idleGoroutines},
 	)
+}
+
+// ratio looks up how a subject compares with another.
+func ratio(name, metric, subject, base string) func(Report) (Summary, bool) {
+	return func(r Report) (Summary, bool) { return r.Ratio(name, metric, subject, base) }
+}
+
+// own looks up what a subject gave.
+func own(name, metric, subject string) func(Report) (Summary, bool) {
+	return func(r Report) (Summary, bool) {
+		row, _ := r.Find(name, metric)
+		c, ok := row.Column(subject)
+		if !ok {
+			return Summary{}, false
+		}
+		return c.Summary(), true
+	}
 }
 
 // fastAgainstPlain compares two rows of one subject, round by round.

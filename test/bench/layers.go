@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,18 +22,22 @@ import (
 )
 
 // Layers opens the same stack four times, each used one layer higher up: netstack's
-// own endpoint, this stack's, Go's API, and WSK's requests.
-func Layers(cfg Config) ([]*Subject, error) {
+// own endpoint, this stack's, Go's API, and WSK's requests. If some are named, only
+// those.
+func Layers(cfg Config, names ...string) ([]*Subject, error) {
 	var all []*Subject
 	for _, l := range []struct {
 		name    string
 		through func(*Subject, *stack.Stack) (dialer, error)
 	}{
-		{"bare", func(_ *Subject, s *stack.Stack) (dialer, error) { return viaNetstack{s.Netstack()}.dial, nil }},
+		{layerBare, func(_ *Subject, s *stack.Stack) (dialer, error) { return viaNetstack{s.Netstack()}.dial, nil }},
 		{"+endpoint", func(_ *Subject, s *stack.Stack) (dialer, error) { return viaEndpoint{s}.dial, nil }},
 		{"+go", func(_ *Subject, s *stack.Stack) (dialer, error) { return viaGo{s}.dial, nil }},
-		{"+irps", newViaIRPs},
+		{layerIRPs, newViaIRPs},
 	} {
+		if len(names) > 0 && !slices.Contains(names, l.name) {
+			continue
+		}
 		s, err := openStack(l.name, cfg, false, l.through)
 		if err != nil {
 			for _, s := range all {
@@ -45,8 +50,14 @@ func Layers(cfg Config) ([]*Subject, error) {
 	return all, nil
 }
 
+// The lowest and the highest.
+const (
+	layerBare = "bare"
+	layerIRPs = "+irps"
+)
+
 // requests opens the stack as WSK's clients use it.
-func requests(cfg Config) (*Subject, error) { return openStack("+irps", cfg, false, newViaIRPs) }
+func requests(cfg Config) (*Subject, error) { return openStack(layerIRPs, cfg, false, newViaIRPs) }
 
 // waits is how a blocking call waits for one that does not block.
 type waits struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type Bulk struct {
 	BitsPerSecond float64
 	// CPUSecondsPerGB is the processor time of both ends and the kernel's for them.
 	CPUSecondsPerGB float64
+	// AllocsPerMB is how many objects were allocated.
+	AllocsPerMB float64
 }
 
 // Throughput measures a subject once.
@@ -87,7 +90,7 @@ func watch(count *atomic.Int64, d time.Duration, failed <-chan error) (Bulk, err
 	if err := sleep(d / 3); err != nil {
 		return Bulk{}, err
 	}
-	n, begin, cpu := count.Load(), time.Now(), processorTime()
+	n, begin, cpu, objects := count.Load(), time.Now(), processorTime(), allocated()
 	// A window in which nothing moves says that the machine had no time for us, or
 	// that the connection hangs: the one passes.
 	for {
@@ -102,7 +105,10 @@ func watch(count *atomic.Int64, d time.Duration, failed <-chan error) (Bulk, err
 		}
 	}
 	moved, took, used := float64(count.Load()-n), time.Since(begin), processorTime()-cpu
-	return Bulk{BitsPerSecond: moved * 8 / took.Seconds(), CPUSecondsPerGB: used.Seconds() / moved * 1e9}, nil
+	return Bulk{
+		BitsPerSecond: moved * 8 / took.Seconds(), CPUSecondsPerGB: used.Seconds() / moved * 1e9,
+		AllocsPerMB: float64(allocated()-objects) / moved * 1e6,
+	}, nil
 }
 
 // stall is how long nothing may move: longer than any timer of TCP's that a loss
@@ -118,9 +124,20 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// allocated is how many objects the process has ever allocated.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/tiny/allocs:objects"}}
+	metrics.Read(sample) // which, unlike runtime.ReadMemStats, stops nobody
+	return sample[0].Value.Uint64() + sample[1].Value.Uint64()
+}
+
 // Setups is what one measurement of connections gave.
 type Setups struct {
 	PerSecond float64
+	// What each took of the processors, at both ends and in the kernel, and how many
+	// objects were allocated for it.
+	CPUEach    time.Duration
+	AllocsEach float64
 	// The latency of connect, 100 bytes, 100 bytes back and the server's close.
 	P50, P99, P999 time.Duration
 }
@@ -140,7 +157,7 @@ func (s *Subject) Connect(clients int, fastOpen bool, d time.Duration) (Setups, 
 	if err := s.each(1, func(int) error { return s.exchange(message, make([]byte, block), fastOpen) }); err != nil {
 		return Setups{}, err // which also fetched the cookie
 	}
-	begin := time.Now()
+	begin, cpu, objects := time.Now(), processorTime(), allocated()
 	err := s.each(clients, func(i int) error {
 		hist[i] = hdrhistogram.New(shortest, longer, digits)
 		buf := make([]byte, 4096)
@@ -154,7 +171,7 @@ func (s *Subject) Connect(clients int, fastOpen bool, d time.Duration) (Setups, 
 		}
 		return nil
 	})
-	took := time.Since(begin)
+	took, used, made := time.Since(begin), processorTime()-cpu, allocated()-objects
 	if err != nil {
 		return Setups{}, err
 	}
@@ -163,7 +180,11 @@ func (s *Subject) Connect(clients int, fastOpen bool, d time.Duration) (Setups, 
 		all.Merge(h)
 	}
 	at := func(q float64) time.Duration { return time.Duration(all.ValueAtQuantile(q)) }
-	return Setups{PerSecond: float64(all.TotalCount()) / took.Seconds(), P50: at(50), P99: at(99), P999: at(99.9)}, nil
+	n := float64(all.TotalCount())
+	return Setups{
+		PerSecond: n / took.Seconds(), CPUEach: time.Duration(float64(used) / n), AllocsEach: float64(made) / n,
+		P50: at(50), P99: at(99), P999: at(99.9),
+	}, nil
 }
 
 // FirstByte measures the time from the connect call to the first byte of the answer,

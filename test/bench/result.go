@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ type Report struct {
 	Kind    string  `json:"kind"` // the command: "throughput", "connect", ...
 	Machine Machine `json:"machine"`
 	Rounds  int     `json:"rounds"`
+	// Seconds is how long one measurement took; 0: as long as what it did.
+	Seconds float64 `json:"seconds,omitempty"`
 	// Foreign is the share of the machine's processor time that others had
 	// meanwhile.
 	Foreign float64 `json:"foreign"`
@@ -110,20 +113,35 @@ var ErrReport = errors.New("not a report of this command")
 // ReadReport reads the JSON form, at most 16 MiB of it.
 func ReadReport(r io.Reader) (Report, error) {
 	var rep Report
-	d := json.NewDecoder(io.LimitReader(r, 16<<20))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&rep); err != nil {
-		return Report{}, fmt.Errorf("%w: %w", ErrReport, err)
-	}
-	if rep.Format != Format {
-		return Report{}, fmt.Errorf("%w: it has the format %d, this program knows %d", ErrReport, rep.Format, Format)
+	if err := readJSON(r, &rep); err != nil {
+		return Report{}, err
 	}
 	for _, row := range rep.Rows {
-		for _, c := range row.Columns {
-			if len(c.Samples) == 0 || len(row.Columns) == 0 {
-				return Report{}, fmt.Errorf("%w: the row %q has a column without samples", ErrReport, row.Name)
-			}
+		if len(row.Columns) == 0 || slices.ContainsFunc(row.Columns, func(c Column) bool { return len(c.Samples) == 0 }) {
+			return Report{}, fmt.Errorf("%w: the row %q has no column, or one without samples", ErrReport, row.Name)
 		}
 	}
 	return rep, nil
+}
+
+// readJSON reads one JSON object of this program's format, and nothing else.
+func readJSON(r io.Reader, into any) error {
+	data, err := io.ReadAll(io.LimitReader(r, 16<<20))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrReport, err)
+	}
+	var version struct{ Format int }
+	if err := json.Unmarshal(data, &version); err != nil {
+		return fmt.Errorf("%w, or not a whole one: %w", ErrReport, err)
+	}
+	// Before the fields are looked at: those of another version may be others.
+	if version.Format != Format {
+		return fmt.Errorf("%w: it has the format %d, this program knows %d", ErrReport, version.Format, Format)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("%w: %w", ErrReport, err)
+	}
+	return nil
 }

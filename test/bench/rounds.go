@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // value is one metric of one measurement.
@@ -85,14 +86,15 @@ func interleave(ctx context.Context, o Options, subjects []*Subject, ms []measur
 }
 
 // report runs f and puts its rows into a report, with what the machine did besides.
-func report(kind string, o Options, f func() ([]Row, error)) (Report, error) {
+// each is how long one measurement takes, if that was set.
+func report(kind string, o Options, each time.Duration, f func() ([]Row, error)) (Report, error) {
 	load, own := ReadLoad(), ownTicks()
 	rows, err := f()
 	if err != nil {
 		return Report{}, err
 	}
 	return Report{
-		Format: Format, Kind: kind, Machine: ThisMachine(), Rounds: o.rounds(),
+		Format: Format, Kind: kind, Machine: ThisMachine(), Rounds: o.rounds(), Seconds: each.Seconds(),
 		Foreign: Foreign(load, ReadLoad(), ownTicks()-own), Rows: rows,
 	}, nil
 }

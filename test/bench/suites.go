@@ -70,6 +70,7 @@ func (s Setups) values() []value {
 		{metric: metricP50, unit: "µs", lowerIsBetter: true, x: us(s.P50)},
 		{metric: metricP99, unit: "µs", lowerIsBetter: true, x: us(s.P99)},
 		{metric: metricP999, unit: "µs", lowerIsBetter: true, x: us(s.P999)},
+		{metric: metricCPU, unit: "µs each", lowerIsBetter: true, x: us(s.CPUEach)},
 	}
 }
 
@@ -112,7 +113,7 @@ type ThroughputOptions struct {
 
 // Throughput measures bulk in both directions.
 func Throughput(ctx context.Context, o Options, t ThroughputOptions) (Report, error) {
-	return report("throughput", o, func() ([]Row, error) { return throughput(ctx, o, t) })
+	return report("throughput", o, t.For, func() ([]Row, error) { return throughput(ctx, o, t) })
 }
 
 func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row, err error) {
@@ -153,7 +154,7 @@ type ConnectOptions struct {
 
 // Connect measures how fast connections are made, and how long one takes.
 func Connect(ctx context.Context, o Options, c ConnectOptions) (Report, error) {
-	return report("connect", o, func() ([]Row, error) { return connect(ctx, o, c) })
+	return report("connect", o, c.For, func() ([]Row, error) { return connect(ctx, o, c) })
 }
 
 func connect(ctx context.Context, o Options, c ConnectOptions) ([]Row, error) {
@@ -162,14 +163,16 @@ func connect(ctx context.Context, o Options, c ConnectOptions) ([]Row, error) {
 	}
 	var ms []measurement
 	for _, clients := range c.Clients {
-		for _, fastOpen := range []bool{false, true} {
-			ms = append(ms, measurement{setupName(clients, fastOpen), func(s *Subject) ([]value, error) {
-				got, err := s.Connect(clients, fastOpen, c.For)
-				return got.values(), err
-			}})
-		}
+		ms = append(ms, setupsOf(clients, false, c.For), setupsOf(clients, true, c.For))
 	}
 	return opened(Config{}, columns(c.Naive), func(subjects []*Subject) ([]Row, error) { return interleave(ctx, o, subjects, ms) })
+}
+
+func setupsOf(clients int, fastOpen bool, d time.Duration) measurement {
+	return measurement{setupName(clients, fastOpen), func(s *Subject) ([]value, error) {
+		got, err := s.Connect(clients, fastOpen, d)
+		return got.values(), err
+	}}
 }
 
 // FirstByteOptions is what TTFB measures.
@@ -177,7 +180,7 @@ type FirstByteOptions struct{ RTTs []time.Duration }
 
 // TTFB measures the time to the first byte of an answer, in round trips.
 func TTFB(ctx context.Context, o Options, f FirstByteOptions) (Report, error) {
-	return report("ttfb", o, func() ([]Row, error) { return firstByte(ctx, o, f) })
+	return report("ttfb", o, 0, func() ([]Row, error) { return firstByte(ctx, o, f) })
 }
 
 func firstByte(ctx context.Context, o Options, f FirstByteOptions) (all []Row, err error) {
@@ -210,7 +213,7 @@ type IdleOptions struct{ Connections int }
 // the kernel's: through the Go API, and through WSK with a receive pending on each.
 func IdleCost(ctx context.Context, o Options, i IdleOptions) (Report, error) {
 	o.Rounds = max(o.Rounds, 1)
-	return report("idle", o, func() ([]Row, error) { return idle(ctx, o, i) })
+	return report("idle", o, 0, func() ([]Row, error) { return idle(ctx, o, i) })
 }
 
 func idle(ctx context.Context, o Options, i IdleOptions) ([]Row, error) {
@@ -243,11 +246,16 @@ type LayerOptions struct{ For time.Duration }
 
 // LayerCost measures what each layer on top of netstack costs.
 func LayerCost(ctx context.Context, o Options, l LayerOptions) (Report, error) {
-	return report("layers", o, func() ([]Row, error) { return layers(ctx, o, l) })
+	return report("layers", o, l.For, func() ([]Row, error) { return layers(ctx, o, l) })
 }
 
-func layers(ctx context.Context, o Options, l LayerOptions) (rows []Row, err error) {
-	subjects, err := Layers(Config{})
+func layers(ctx context.Context, o Options, l LayerOptions) ([]Row, error) {
+	return layered(ctx, o, append(bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For}), setupsOf(1, false, l.For)))
+}
+
+// layered measures layers, all unless some are named.
+func layered(ctx context.Context, o Options, ms []measurement, names ...string) (rows []Row, err error) {
+	subjects, err := Layers(Config{}, names...)
 	if err != nil {
 		return nil, err
 	}
@@ -256,10 +264,5 @@ func layers(ctx context.Context, o Options, l LayerOptions) (rows []Row, err err
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	ms := bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For})
-	ms = append(ms, measurement{setupName(1, false), func(s *Subject) ([]value, error) {
-		got, err := s.Connect(1, false, l.For)
-		return got.values(), err
-	}})
 	return interleave(ctx, o, subjects, ms)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,10 @@ func TestCompare(t *testing.T) {
 	kind.Kind = "idle"
 	strange := good
 	strange.Rows = []bench.Row{{Name: "?", Columns: good.Rows[0].Columns}}
+	more := good
+	more.Rows = append(slices.Clip(good.Rows), bench.Row{Name: "more", Columns: good.Rows[0].Columns})
+	busy := good
+	busy.Foreign = 0.5
 	for name, c := range map[string]struct {
 		was, is bench.Report
 		margin  float64
@@ -79,7 +84,12 @@ func TestCompare(t *testing.T) {
 		"another machine":         {was: other, is: good, err: ErrOtherMachine},
 		"another machine, wanted": {was: other, is: good, any: true, say: "no difference"},
 		"another command":         {was: kind, is: good, err: bench.ErrReport},
+		"another command, asked":  {was: kind, is: good, any: true, err: bench.ErrReport},
 		"nothing in common":       {was: strange, is: good, err: bench.ErrReport},
+		"one that is gone":        {was: more, is: good, say: "1 more ratios are in one of the two reports only"},
+		"a new one":               {was: good, is: more, say: "1 more ratios are in one of the two reports only"},
+		"a busy machine then":     {was: busy, is: good, say: "the stored report: THE MACHINE WAS TOO BUSY"},
+		"a busy machine now":      {was: good, is: busy, say: "now: THE MACHINE WAS TOO BUSY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -118,14 +128,55 @@ func TestPlotIsSVG(t *testing.T) {
 	}
 }
 
+// TestHeadlineText: a figure that misses its goals says so in its line, and so does
+// one that was not measured.
 func TestHeadlineText(t *testing.T) {
-	r := of(false, 0.5, 0.6, 0.4)
-	r.Rows[0].Name = "throughput: up, 1 flow, MTU 1500"
+	for name, c := range map[string]struct {
+		ratios []float64
+		line   string
+	}{
+		"the aim":  {[]float64{0.5, 0.6, 0.4}, "0.500 [0.400-0.600] | aim |"},
+		"the goal": {[]float64{0.3, 0.3, 0.3}, "0.300 [0.300-0.300] | goal |"},
+		"neither":  {[]float64{0.2, 0.9, 0.2}, "0.200 [0.200-0.900] | **neither** |"},
+		"none":     {nil, "not measured | **neither** |"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := of(false, c.ratios...)
+			r.Rows[0].Name = "throughput: up, 1 flow, MTU 1500"
+			r.Rounds, r.Seconds = 5, 1.5
+			var out bytes.Buffer
+			if err := Headline(&out, r); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"| bulk up against the kernel's veth | ≥ 0.25 | ≥ 0.4 | " + c.line, "5 rounds of 1.5s", "others had 0 %"} {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("no %q in:\n%s", want, out.String())
+				}
+			}
+		})
+	}
+}
+
+// TestHeadlineDigits: where the third digit behind the point decides, it is shown.
+func TestHeadlineDigits(t *testing.T) {
+	r := bench.Report{Rows: []bench.Row{{Name: "ttfb: RTT 50ms, Fast Open", Metric: "first byte", Columns: []bench.Column{{Subject: "wskstack", Samples: []float64{1.0234}}}}}}
 	var out bytes.Buffer
 	if err := Headline(&out, r); err != nil {
 		t.Fatal(err)
 	}
-	if want := "| bulk up against the kernel's veth | ≥ 0.25 | ≥ 0.4 | 0.500 [0.400-0.600] |"; !strings.Contains(out.String(), want) {
+	if want := "≤ 1.02 RTT | ≤ 1.008 | 1.023 [1.023-1.023] RTT | **neither** |"; !strings.Contains(out.String(), want) {
 		t.Errorf("no %q in:\n%s", want, out.String())
+	}
+}
+
+func TestDigits(t *testing.T) {
+	for _, c := range []struct {
+		x    float64
+		n    int
+		want string
+	}{{0, 3, "0"}, {0.5, 3, "0.500"}, {1, 3, "1.00"}, {9.999, 3, "10.00"}, {12.34, 3, "12.3"}, {123.4, 3, "123"}, {12345, 3, "12345"}, {-1.5, 3, "-1.50"}, {1.0049, 4, "1.005"}} {
+		if got := digits(c.x, c.n); got != c.want {
+			t.Errorf("%v, %d digits: %s, want %s", c.x, c.n, got, c.want)
+		}
 	}
 }

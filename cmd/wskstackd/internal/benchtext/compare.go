@@ -14,7 +14,7 @@ import (
 // The ways in which a comparison ends that are not "as good".
 var (
 	// ErrOtherMachine: the two reports are of different machines.
-	ErrOtherMachine = errors.New("the reports are of different machines, and only ratios on one machine mean anything")
+	ErrOtherMachine = errors.New("the reports are of different machines, and only ratios on one machine mean anything (--any-machine compares them all the same)")
 	// ErrWorse: a ratio is worse than the stored one by more than the margin.
 	ErrWorse = errors.New("slower than the stored report allows")
 )
@@ -25,24 +25,22 @@ var (
 //
 // What is compared is each subject's ratio to the first column, in the same round:
 // times of two runs say more about the machine's mood than about the program.
+//
+// Ratios that only one of the two has are counted, and whether the machine was too
+// busy is said of both.
 func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool) error {
-	if was.Kind != is.Kind {
-		return fmt.Errorf("%w: one is of 'bench %s', the other of 'bench %s'", bench.ErrReport, was.Kind, is.Kind)
-	}
-	if was.Machine != is.Machine && !anyMachine {
-		return fmt.Errorf("%w: %v; now %v", ErrOtherMachine, was.Machine, is.Machine)
+	if err := Comparable(was, is, anyMachine); err != nil {
+		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ratio of\twas\tis\tchange\t")
-	worse, compared := 0, 0
+	worse, compared, alone := 0, 0, 0
 	for _, row := range is.Rows {
-		old, ok := was.Find(row.Name, row.Metric)
-		if !ok {
-			continue
-		}
+		old, _ := was.Find(row.Name, row.Metric)
 		for _, c := range row.Columns[1:] {
 			before, ok := old.Column(c.Subject)
 			if !ok {
+				alone++
 				continue
 			}
 			d := difference(before.Ratios(old.Columns[0]), c.Ratios(row.Columns[0]), row.LowerIsBetter, margin)
@@ -56,11 +54,29 @@ func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool)
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for _, row := range was.Rows {
+		alone += len(row.Columns) - 1
+	}
+	if alone -= compared; alone > 0 {
+		fmt.Fprintf(w, "%d more ratios are in one of the two reports only\n", alone)
+	}
+	fmt.Fprintf(w, "the stored report: %snow: %s", Belief(was), Belief(is))
 	switch {
 	case compared == 0:
 		return fmt.Errorf("%w: the two have no row in common", bench.ErrReport)
 	case worse > 0:
 		return fmt.Errorf("%d of %d ratios: %w (%.0f %%)", worse, compared, ErrWorse, 100*margin)
+	}
+	return nil
+}
+
+// Comparable says why two reports cannot be compared.
+func Comparable(was, is bench.Report, anyMachine bool) error {
+	switch {
+	case was.Kind != is.Kind:
+		return fmt.Errorf("%w: one is of 'bench %s', the other of 'bench %s'", bench.ErrReport, was.Kind, is.Kind)
+	case was.Machine != is.Machine && !anyMachine:
+		return fmt.Errorf("%w: %v; now %v", ErrOtherMachine, was.Machine, is.Machine)
 	}
 	return nil
 }

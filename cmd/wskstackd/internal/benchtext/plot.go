@@ -42,7 +42,7 @@ func Plot(w io.Writer, r bench.Report) error {
 		plotLeft+plotWidth+plotRight, height)
 	fmt.Fprintf(&svg, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
 	fmt.Fprintf(&svg, `<text x="8" y="20" font-weight="bold">%s, as multiples of the first column</text>`+"\n", html.EscapeString(r.Kind))
-	fmt.Fprintf(&svg, `<text x="8" y="38">%s</text>`+"\n", html.EscapeString(fmt.Sprintf("%v, %d rounds", r.Machine, r.Rounds)))
+	fmt.Fprintf(&svg, `<text x="8" y="38">%s</text>`+"\n", html.EscapeString(fmt.Sprintf("%v, %s", r.Machine, rounds(r))))
 	fmt.Fprintf(&svg, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#888" stroke-dasharray="3 3"/>`+"\n", x(1), plotTop-8, x(1), height)
 	for i, b := range bars {
 		b.draw(&svg, plotTop+plotRow*i, x)

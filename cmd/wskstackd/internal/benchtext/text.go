@@ -1,10 +1,14 @@
 package benchtext
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/wskstack/wskstack/test/bench"
 )
@@ -15,13 +19,14 @@ const tooBusy = 0.25
 
 // Report prints a report as a table: medians with their ends, and ratios.
 func Report(w io.Writer, r bench.Report) error {
-	fmt.Fprintf(w, "%s: %v\n%d rounds in turns; medians [least-most]; ratios are of the same round\n\n", r.Kind, r.Machine, r.Rounds)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\t\t\t\tratio")
+	fmt.Fprintf(w, "%s: %v\n%s in turns; medians [least-most]; ratios are of the same round\n\n", r.Kind, r.Machine, rounds(r))
+	var table bytes.Buffer
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\t\tmeasured\tratio to the first")
 	last := ""
 	for _, row := range r.Rows {
 		if row.Name != last {
-			fmt.Fprintf(t, "%s\n", row.Name)
+			fmt.Fprintf(t, "%s\t\t\t\n", row.Name)
 			last = row.Name
 		}
 		for i, c := range row.Columns {
@@ -29,18 +34,33 @@ func Report(w io.Writer, r bench.Report) error {
 			if i == 0 {
 				metric = fmt.Sprintf("%s, %s", row.Metric, row.Unit)
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s", metric, c.Subject, Summary(c.Summary()))
+			against := ""
 			if i > 0 {
-				fmt.Fprintf(t, "\t\t%s", ratio(c.Ratios(row.Columns[0])))
+				against = ratio(c.Ratios(row.Columns[0]))
 			}
-			fmt.Fprintln(t)
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", metric, c.Subject, Summary(c.Summary()), against)
 		}
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for line := range strings.Lines(table.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 	_, err := io.WriteString(w, "\n"+Belief(r))
 	return err
+}
+
+// rounds says how many there were, and how long a measurement was.
+func rounds(r bench.Report) string {
+	text := fmt.Sprintf("%d rounds", r.Rounds)
+	if r.Rounds == 1 {
+		text = "1 round"
+	}
+	if r.Seconds > 0 {
+		text += fmt.Sprintf(" of %v", time.Duration(r.Seconds*float64(time.Second)))
+	}
+	return text
 }
 
 func ratio(ratios []float64) string {
@@ -50,24 +70,28 @@ func ratio(ratios []float64) string {
 	return Summary(bench.Summarise(ratios))
 }
 
-// Summary writes a median with its ends.
-func Summary(s bench.Summary) string {
-	return fmt.Sprintf("%s [%s-%s]", number(s.Median), number(s.Min), number(s.Max))
+// Summary writes a median with its ends, three digits each.
+func Summary(s bench.Summary) string { return summary(s, usual) }
+
+func summary(s bench.Summary, n int) string {
+	return fmt.Sprintf("%s [%s-%s]", digits(s.Median, n), digits(s.Min, n), digits(s.Max, n))
 }
 
-// number writes three digits.
-func number(x float64) string {
-	switch a := math.Abs(x); {
-	case a == 0:
-		return "0"
-	case a >= 100:
-		return fmt.Sprintf("%.0f", x)
-	case a >= 10:
-		return fmt.Sprintf("%.1f", x)
-	case a >= 1:
-		return fmt.Sprintf("%.2f", x)
+// usual is how many digits of a figure are worth reading.
+const usual = 3
+
+func number(x float64) string { return digits(x, usual) }
+
+// digits writes n digits, and no more of them behind the point than below 1.
+func digits(x float64, n int) string {
+	behind := n
+	for a := math.Abs(x); a >= 1 && behind > 0; a /= 10 {
+		behind--
 	}
-	return fmt.Sprintf("%.3f", x)
+	if x == 0 {
+		behind = 0
+	}
+	return strconv.FormatFloat(x, 'f', behind, 64)
 }
 
 // Belief says how far to trust a report.
@@ -76,32 +100,7 @@ func Belief(r bench.Report) string {
 	case r.Foreign > tooBusy:
 		return fmt.Sprintf("THE MACHINE WAS TOO BUSY TO BELIEVE THIS: others had %.0f %% of its processors meanwhile (up to %.0f %% is fine)\n", 100*r.Foreign, 100*tooBusy)
 	case r.Rounds < bench.DefaultRounds:
-		return fmt.Sprintf("%d rounds are few: %d or more make a median worth something\n", r.Rounds, bench.DefaultRounds)
+		return fmt.Sprintf("few rounds (%d): %d or more make a median worth something\n", r.Rounds, bench.DefaultRounds)
 	}
 	return fmt.Sprintf("others had %.0f %% of the processors meanwhile\n", 100*r.Foreign)
 }
-
-// Headline prints the table of figures of a report of bench.Headline, in Markdown.
-func Headline(w io.Writer, r bench.Report) error {
-	fmt.Fprintf(w, "%v, %d rounds; others had %.0f %% of the processors.\n\n", r.Machine, r.Rounds, 100*r.Foreign)
-	fmt.Fprintln(w, "| Figure | Goal | Aim | Measured: median [least-most] |")
-	_, err := fmt.Fprintln(w, "|---|---|---|---|")
-	for _, f := range bench.Figures() {
-		s, ok := f.Of(r)
-		if !ok {
-			continue
-		}
-		sign := "≥"
-		if f.Lower {
-			sign = "≤"
-		}
-		unit := ""
-		if f.Unit != "" {
-			unit = " " + f.Unit
-		}
-		_, err = fmt.Fprintf(w, "| %s | %s %s%s | %s %s | %s%s |\n", f.Name, sign, goal(f.Reach), unit, sign, goal(f.Aim), Summary(s), unit)
-	}
-	return err
-}
-
-func goal(x float64) string { return fmt.Sprintf("%.4g", x) }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/pprof"
 	"time"
 
@@ -20,15 +19,12 @@ import (
 
 // benchFlags are those of every bench command.
 type benchFlags struct {
-	rounds     int
-	length     time.Duration
-	peer       string
-	asJSON     bool
-	compare    string
-	margin     float64
-	anyMachine bool
-	profile    string
-	plot       string
+	showFlags
+	rounds  int
+	length  time.Duration
+	peer    string
+	asJSON  bool
+	profile string
 }
 
 func newBench(stdio IO) *cobra.Command {
@@ -38,11 +34,14 @@ func newBench(stdio IO) *cobra.Command {
 		Example: `  wskstackd bench throughput
   wskstackd bench connect --peer naive --json > before.json
   wskstackd bench connect --peer naive --compare before.json
-  wskstackd bench table`,
+  wskstackd bench table --json > table.json
+  wskstackd bench show table.json`,
 		Long: `It makes namespaces of its own and measures, in turns, the kernel over a veth pair and
 this stack over a TUN, both with the kernel's server at the other end. What counts is
 the ratio within a round: times depend on the machine and its mood. It says when
-others had too much of the processors to believe the result.`,
+others had too much of the processors to believe the result.
+
+` + reportText,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -53,6 +52,7 @@ others had too much of the processors to believe the result.`,
 		sub.Args = usageArgs(cobra.NoArgs)
 		cmd.AddCommand(sub)
 	}
+	cmd.AddCommand(newBenchShow(stdio))
 	return cmd
 }
 
@@ -67,7 +67,7 @@ func newBenchCommand(stdio IO, use, short, example string, length time.Duration,
 			if err := f.check(); err != nil {
 				return usageError{err}
 			}
-			return runBench(cmd.Context(), f, stdio, run)
+			return runBench(cmd.Context(), use, f, stdio, run)
 		},
 	}
 	fs := cmd.Flags()
@@ -76,11 +76,8 @@ func newBenchCommand(stdio IO, use, short, example string, length time.Duration,
 		fs.DurationVar(&f.length, "for", length, "how long one measurement takes")
 	}
 	fs.BoolVar(&f.asJSON, "json", false, "print one JSON object on standard output")
-	fs.StringVar(&f.compare, "compare", "", "compare with the JSON of an earlier run, in this `file`")
-	fs.Float64Var(&f.margin, "margin", 0, "with --compare: fail if a ratio is worse by more than this share, such as 0.3")
-	fs.BoolVar(&f.anyMachine, "any-machine", false, "with --compare: allow a file from another machine")
 	fs.StringVar(&f.profile, "cpuprofile", "", "write a processor profile for pprof to this `file`")
-	fs.StringVar(&f.plot, "plot", "", "draw the ratios into this `file`, an SVG image")
+	f.addTo(fs)
 	return cmd, f
 }
 
@@ -90,16 +87,10 @@ func (f *benchFlags) check() error {
 		return fmt.Errorf("--rounds %d: 1 or more are needed, 5 or more make sense", f.rounds)
 	case f.length < 0:
 		return fmt.Errorf("--for %v: it must not be negative", f.length)
-	case f.margin < 0:
-		return fmt.Errorf("--margin %v: it must not be negative", f.margin)
-	case (f.margin > 0 || f.anyMachine) && f.compare == "":
-		return errors.New("--margin and --any-machine need --compare FILE")
 	case f.peer != "" && f.peer != peerNaive:
 		return fmt.Errorf("--peer %q: the one that there is, is %q", f.peer, peerNaive)
-	case f.plot != "" && filepath.Ext(f.plot) != ".svg":
-		return fmt.Errorf("--plot %s: it writes SVG, so the name has to end in .svg", f.plot)
 	}
-	return nil
+	return f.showFlags.check()
 }
 
 const peerNaive = "naive"
@@ -111,13 +102,19 @@ func (f *benchFlags) addPeer(cmd *cobra.Command) {
 
 // runBench measures here, or in namespaces of its own by running this program once
 // more, and shows the report.
-func runBench(ctx context.Context, f *benchFlags, stdio IO, run func(context.Context, *benchFlags, bench.Options) (bench.Report, error)) error {
+func runBench(ctx context.Context, kind string, f *benchFlags, stdio IO, run func(context.Context, *benchFlags, bench.Options) (bench.Report, error)) error {
 	if netns.InChild() == netns.NotChild {
 		return inNamespace()
 	}
-	earlier, err := readEarlier(f.compare)
+	earlier, err := f.earlier()
 	if err != nil {
 		return err
+	}
+	if earlier != nil { // before minutes of measuring
+		now := bench.Report{Kind: kind, Machine: bench.ThisMachine()}
+		if err := benchtext.Comparable(*earlier, now, f.anyMachine); err != nil {
+			return badFile(err)
+		}
 	}
 	stop, err := startProfile(f.profile)
 	if err != nil {
@@ -141,22 +138,6 @@ func progress(w io.Writer) func(string) {
 	return func(what string) { fmt.Fprintf(w, "\r\x1b[K%s", what) }
 }
 
-func readEarlier(name string) (*bench.Report, error) {
-	if name == "" {
-		return nil, nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	rep, err := bench.ReadReport(file)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("%s: %w: make one with 'wskstackd bench ... --json > %s'", name, err, name)}
-	}
-	return &rep, nil
-}
-
 func startProfile(name string) (stop func() error, err error) {
 	if name == "" {
 		return func() error { return nil }, nil
@@ -174,45 +155,19 @@ func startProfile(name string) (stop func() error, err error) {
 	}, nil
 }
 
+// showBench shows what was measured just now.
 func showBench(f *benchFlags, stdio IO, rep bench.Report, earlier *bench.Report) error {
 	if stdio.Err != nil && colours(stdio.Err) {
 		fmt.Fprint(stdio.Err, "\r\x1b[K")
 	}
-	if f.plot != "" {
-		if err := drawInto(f.plot, rep); err != nil {
-			return err
-		}
+	if !f.asJSON {
+		return f.show(stdio.Out, rep, earlier)
 	}
-	text := stdio.Out
-	if f.asJSON {
-		text = stdio.Err
-		if err := json.NewEncoder(stdio.Out).Encode(rep); err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-		fmt.Fprint(text, "wskstackd: bench: ", benchtext.Belief(rep))
-	} else if err := showReport(text, rep); err != nil {
-		return err
+	if err := json.NewEncoder(stdio.Out).Encode(rep); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
 	}
-	if earlier == nil {
-		return nil
-	}
-	return benchtext.Compare(text, *earlier, rep, f.margin, f.anyMachine)
-}
-
-func showReport(w io.Writer, rep bench.Report) error {
-	if rep.Kind == "table" {
-		return benchtext.Headline(w, rep)
-	}
-	return benchtext.Report(w, rep)
-}
-
-func drawInto(name string, rep bench.Report) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	err = benchtext.Plot(file, rep)
-	return errors.Join(err, file.Close())
+	fmt.Fprint(stdio.Err, "wskstackd: bench: ", benchtext.Belief(rep))
+	return f.drawAndCompare(stdio.Err, rep, earlier)
 }
 
 // measureFor is how long one measurement takes unless --for says otherwise.

@@ -3,6 +3,8 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,6 +23,10 @@ func TestBenchRefuses(t *testing.T) {
 		{[]string{"bench", "throughput", "--plot", "x.png"}, exitUsage, ".svg"},
 		{[]string{"bench", "connect", "--margin", "0.1"}, exitUsage, "--compare"},
 		{[]string{"bench", "connect", "--any-machine"}, exitUsage, "--compare"},
+		{[]string{"bench", "connect", "--margin", "NaN", "--compare", "x"}, exitUsage, "--margin NaN"},
+		{[]string{"bench", "show"}, exitUsage, "arg"},
+		{[]string{"bench", "show", "x", "--margin", "-1"}, exitUsage, "--margin -1"},
+		{[]string{"bench", "show", "testdata/no such file"}, exitFailure, "no such file"},
 		{[]string{"bench", "idle", "--for", "1s"}, exitUsage, "unknown flag"},
 		{[]string{"bench", "layers", "more"}, exitUsage, "more"},
 		{[]string{"bench", "nothing"}, exitUsage, "nothing"},
@@ -43,7 +49,7 @@ func TestBenchFiles(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	rep, err := bench.ReadReport(strings.NewReader(r.out))
-	if err != nil || rep.Kind != "connect" || len(rep.Rows) != 8 || rep.Machine != bench.ThisMachine() {
+	if err != nil || rep.Kind != "connect" || len(rep.Rows) != 10 || rep.Machine != bench.ThisMachine() {
 		t.Errorf("%+v, %v", rep, err)
 	}
 	for _, name := range []string{"p.svg", "cpu"} {
@@ -73,5 +79,65 @@ func TestBenchFiles(t *testing.T) {
 	}
 	if r := ended(program(false, args...)); r.code != exitUsage || !strings.Contains(r.err, "make one with") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestBenchShow: files of other runs, shown and compared without a privilege.
+func TestBenchShow(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	report := func(kind, cpus, samples string) string {
+		return `{"format": 1, "kind": "` + kind + `", "machine": {"processor": "p", "cpus": ` + cpus + `, "memory_gib": 1, "kernel": "k", "go": "g"},
+			"rounds": 5, "foreign": 0, "rows": [{"name": "throughput: up, 1 flow, MTU 1500", "metric": "throughput", "unit": "Gbit/s", "lower_is_better": false,
+			"columns": [{"subject": "kernel", "samples": [10, 10, 10, 10, 10]}, {"subject": "wskstack", "samples": [` + samples + `]}]}]}`
+	}
+	was := file("was.json", report("throughput", "2", "5, 5, 5, 5, 5"))
+	slow := file("slow.json", report("throughput", "2", "2, 2, 2, 2, 2"))
+	other := file("other.json", report("throughput", "3", "5, 5, 5, 5, 5"))
+	table := file("table.json", report("table", "2", "5, 5, 5, 5, 5"))
+	plot := filepath.Join(dir, "p.svg")
+	for _, c := range []struct {
+		args     []string
+		code     int
+		out, err string
+	}{
+		{[]string{was, "--plot", plot}, exitOK, "0.500 [0.500-0.500]", ""},
+		{[]string{table}, exitOK, "| bulk up against the kernel's veth | ≥ 0.25 | ≥ 0.4 | 0.500 [0.500-0.500] | aim |", ""},
+		{[]string{slow, "--compare", was}, exitOK, "-60.0 %", ""},
+		{[]string{slow, "--compare", was, "--margin", "0.5"}, exitFailure, "WORSE", "slower"},
+		{[]string{other, "--compare", was}, exitFailure, "", "different machines"},
+		{[]string{other, "--compare", was, "--any-machine"}, exitOK, "no difference", ""},
+		{[]string{table, "--compare", was}, exitUsage, "", "bench throughput"},
+		{[]string{file("cut.json", report("throughput", "2", "5")[:200])}, exitUsage, "", "not a whole one"},
+		{[]string{file("new.json", `{"format": 2, "novelty": []}`)}, exitUsage, "", "it has the format 2, this program knows 1: make one with"},
+		{[]string{file("empty.json", "")}, exitUsage, "", "make one with"},
+		{[]string{was, "--compare", file("half.json", "{")}, exitUsage, "", "make one with"},
+	} {
+		r := run(t, append([]string{"bench", "show"}, c.args...)...)
+		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.err, c.err) || (c.err == "" && r.err != "") {
+			t.Errorf("%q: %+v, want %+v", c.args, r, c)
+		}
+	}
+	if info, err := os.Stat(plot); err != nil || info.Size() == 0 {
+		t.Errorf("%s: %v", plot, err)
+	}
+}
+
+// TestHelpHasTheReportsFields: whoever reads the JSON finds its fields in the help.
+func TestHelpHasTheReportsFields(t *testing.T) {
+	help := run(t, "help", "bench").out
+	for _, of := range []any{bench.Report{}, bench.Machine{}, bench.Row{}, bench.Column{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(of)) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(help) {
+				t.Errorf("%T: %q is not in the help", of, name)
+			}
+		}
 	}
 }

@@ -28,8 +28,8 @@ var exitTable = []struct {
 	text string
 }{
 	{"0", "done; for demo: every claim held; for run: ended in good order, by a signal too"},
-	{"1", "it failed: a claim of the demo is false, a scenario failed, the peer refused or reset the connection, it timed out or was idle, or the output cannot be written"},
-	{"2", "wrong usage: an unknown command or flag, a value that cannot be (port, device name, an address that no host has, or that is not for listening), standard input closed"},
+	{"1", "it failed: a claim of the demo is false, a scenario failed, the peer refused or reset the connection, it timed out or was idle, a ratio of bench is worse than its margin or of another machine, or the output cannot be written"},
+	{"2", "wrong usage: an unknown command or flag, a value that cannot be (port, device name, an address that no host has, or that is not for listening), standard input closed, a file that is not what the command reads"},
 	{"69", "something needed is not there: no /dev/net/tun, the device name is taken, no such namespace, no route, the name does not resolve, the address to listen on is taken, no such directory, another daemon holds the runtime directory"},
 	{"77", "not permitted: a privilege or the right to open a file is missing"},
 	{"128+n", "ended by signal n: 130 for interrupt, 143 for terminate; listen ends so in good order"},
