@@ -76,7 +76,11 @@ func TestReportSurvivesJSON(t *testing.T) {
 // FuzzReadReport: a file of anybody's gives a report or an error.
 func FuzzReadReport(f *testing.F) {
 	f.Add([]byte(`{"format": 1, "kind": "idle", "rows": [{"name": "n", "columns": [{"subject": "a", "samples": [1]}]}]}`))
+	f.Add([]byte(`{"format": 1, "kind": "gate", "machine": {}, "foreign": 0.1, "figures": {"bulk up, against veth": 0.5}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := ReadRatios(bytes.NewReader(data)); err != nil && !errors.Is(err, ErrReport) {
+			t.Error(err)
+		}
 		r, err := ReadReport(bytes.NewReader(data))
 		if err != nil && !errors.Is(err, ErrReport) {
 			t.Error(err)
@@ -181,6 +185,29 @@ func TestHeadlineHasEveryFigure(t *testing.T) {
 		if s, ok := f.Of(r); !ok || math.IsNaN(s.Median) {
 			t.Errorf("%s: %+v, %v", f.Name, s, ok)
 		}
+	}
+}
+
+// TestGateHasEveryFigure: so does the gate.
+func TestGateHasEveryFigure(t *testing.T) {
+	probe, err := Kernel(Config{})
+	netnstest.Require(t, err)
+	if err := probe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g := NewGate(Ratios{})
+	for _, name := range GateSuites() {
+		r, err := gateLength{1, quick, quick, 50}.measure(t.Context(), Options{}, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Add(r)
+	}
+	if _, err := g.Ratios(); err != nil && !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	if _, err := MeasureGate(t.Context(), Options{}, "nothing"); !errors.Is(err, ErrOptions) {
+		t.Error(err)
 	}
 }
 

@@ -123,7 +123,7 @@ func Figures() []Figure {
 		rtt := headlineRTTs()[i]
 		figures = append(figures, Figure{
 			Name: "first byte with Fast Open, RTT " + rtt.String(), Reach: goals[0], Aim: goals[1], Lower: true, Unit: "RTT", Digits: 4,
-			of: own("ttfb: "+firstByteName(rtt, true), metricFirst, "wskstack"),
+			of: own("ttfb: "+firstByteName(rtt, true), metricFirst),
 		})
 	}
 	for _, c := range []struct {
@@ -149,11 +149,11 @@ func ratio(name, metric, subject, base string) func(Report) (Summary, bool) {
 	return func(r Report) (Summary, bool) { return r.Ratio(name, metric, subject, base) }
 }
 
-// own looks up what a subject gave.
-func own(name, metric, subject string) func(Report) (Summary, bool) {
+// own looks up what this stack gave.
+func own(name, metric string) func(Report) (Summary, bool) {
 	return func(r Report) (Summary, bool) {
 		row, _ := r.Find(name, metric)
-		c, ok := row.Column(subject)
+		c, ok := row.Column("wskstack")
 		if !ok {
 			return Summary{}, false
 		}

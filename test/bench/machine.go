@@ -36,6 +36,13 @@ func ThisMachine() Machine {
 	return m
 }
 
+// SameKind says whether ratios within a round on one machine say something about
+// those on the other: how the two ends of a connection share the processors makes
+// the ratios.
+func (m Machine) SameKind(other Machine) bool {
+	return m.Processor == other.Processor && m.CPUs == other.CPUs
+}
+
 // String implements fmt.Stringer.
 func (m Machine) String() string {
 	return fmt.Sprintf("%s, %d CPUs, %d GiB, Linux %s, %s", m.Processor, m.CPUs, m.MemoryGiB, m.Kernel, m.Go)

@@ -26,8 +26,6 @@ type Bulk struct {
 	BitsPerSecond float64
 	// CPUSecondsPerGB is the processor time of both ends and the kernel's for them.
 	CPUSecondsPerGB float64
-	// AllocsPerMB is how many objects were allocated.
-	AllocsPerMB float64
 }
 
 // Throughput measures a subject once.
@@ -90,7 +88,7 @@ func watch(count *atomic.Int64, d time.Duration, failed <-chan error) (Bulk, err
 	if err := sleep(d / 3); err != nil {
 		return Bulk{}, err
 	}
-	n, begin, cpu, objects := count.Load(), time.Now(), processorTime(), allocated()
+	n, begin, cpu := count.Load(), time.Now(), processorTime()
 	// A window in which nothing moves says that the machine had no time for us, or
 	// that the connection hangs: the one passes.
 	for {
@@ -105,10 +103,7 @@ func watch(count *atomic.Int64, d time.Duration, failed <-chan error) (Bulk, err
 		}
 	}
 	moved, took, used := float64(count.Load()-n), time.Since(begin), processorTime()-cpu
-	return Bulk{
-		BitsPerSecond: moved * 8 / took.Seconds(), CPUSecondsPerGB: used.Seconds() / moved * 1e9,
-		AllocsPerMB: float64(allocated()-objects) / moved * 1e6,
-	}, nil
+	return Bulk{BitsPerSecond: moved * 8 / took.Seconds(), CPUSecondsPerGB: used.Seconds() / moved * 1e9}, nil
 }
 
 // stall is how long nothing may move: longer than any timer of TCP's that a loss

@@ -47,6 +47,7 @@ const (
 	metricRate    = "throughput"
 	metricCPU     = "processor time"
 	metricSetups  = "connections"
+	metricAllocs  = "allocations"
 	metricP50     = "p50"
 	metricP99     = "p99"
 	metricP999    = "p99.9"
@@ -168,10 +169,15 @@ func connect(ctx context.Context, o Options, c ConnectOptions) ([]Row, error) {
 	return opened(Config{}, columns(c.Naive), func(subjects []*Subject) ([]Row, error) { return interleave(ctx, o, subjects, ms) })
 }
 
-func setupsOf(clients int, fastOpen bool, d time.Duration) measurement {
+// setupsOf measures set-ups; more are values that are wanted besides.
+func setupsOf(clients int, fastOpen bool, d time.Duration, more ...func(Setups) value) measurement {
 	return measurement{setupName(clients, fastOpen), func(s *Subject) ([]value, error) {
 		got, err := s.Connect(clients, fastOpen, d)
-		return got.values(), err
+		values := got.values()
+		for _, v := range more {
+			values = append(values, v(got))
+		}
+		return values, err
 	}}
 }
 

@@ -64,6 +64,7 @@ func shellTags() map[string]string {
 		"ci":        "<(documented ci)",
 		"ci-sim":    "$(documented ci-sim)",
 		"ci-stress": "$(documented ci-stress)",
+		"ci-gate":   "$(documented ci-gate)",
 		"ci-all":    "",
 		"host":      "",
 	}
@@ -92,7 +93,7 @@ func TestCommandsOfThePagesRunInCI(t *testing.T) {
 			seen[tag]++
 		}
 	}
-	for _, tag := range []string{"ci-demo", "ci-test", "ci", "ci-sim", "ci-stress"} {
+	for _, tag := range []string{"ci-demo", "ci-test", "ci", "ci-sim", "ci-stress", "ci-gate"} {
 		if seen[tag] == 0 {
 			t.Errorf("no block is tagged %q", tag)
 		}

@@ -13,10 +13,6 @@ import (
 	"github.com/wskstack/wskstack/test/bench"
 )
 
-// tooBusy is the share of foreign processor time above which a run is not to be
-// believed.
-const tooBusy = 0.25
-
 // Report prints a report as a table: medians with their ends, and ratios.
 func Report(w io.Writer, r bench.Report) error {
 	fmt.Fprintf(w, "%s: %v\n%s in turns; medians [least-most]; ratios are of the same round\n\n", r.Kind, r.Machine, rounds(r))
@@ -97,8 +93,8 @@ func digits(x float64, n int) string {
 // Belief says how far to trust a report.
 func Belief(r bench.Report) string {
 	switch {
-	case r.Foreign > tooBusy:
-		return fmt.Sprintf("THE MACHINE WAS TOO BUSY TO BELIEVE THIS: others had %.0f %% of its processors meanwhile (up to %.0f %% is fine)\n", 100*r.Foreign, 100*tooBusy)
+	case r.Foreign > bench.TooBusy:
+		return fmt.Sprintf("THE MACHINE WAS TOO BUSY TO BELIEVE THIS: others had %.0f %% of its processors meanwhile (up to %.0f %% is fine)\n", 100*r.Foreign, 100*bench.TooBusy)
 	case r.Rounds < bench.DefaultRounds:
 		return fmt.Sprintf("few rounds (%d): %d or more make a median worth something\n", r.Rounds, bench.DefaultRounds)
 	}

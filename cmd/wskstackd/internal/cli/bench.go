@@ -52,7 +52,7 @@ others had too much of the processors to believe the result.
 		sub.Args = usageArgs(cobra.NoArgs)
 		cmd.AddCommand(sub)
 	}
-	cmd.AddCommand(newBenchShow(stdio))
+	cmd.AddCommand(newBenchShow(stdio), newBenchGate(stdio))
 	return cmd
 }
 
@@ -121,13 +121,19 @@ func runBench(ctx context.Context, kind string, f *benchFlags, stdio IO, run fun
 		return err
 	}
 	rep, err := run(ctx, f, bench.Options{Rounds: f.rounds, Progress: progress(stdio.Err)})
+	endProgress(stdio.Err)
 	if err := errors.Join(err, stop()); err != nil {
-		if errors.Is(err, bench.ErrOptions) {
-			return usageError{err}
-		}
-		return errors.Join(context.Cause(ctx), err)
+		return because(ctx, err)
 	}
 	return showBench(f, stdio, rep, earlier)
+}
+
+// because says why nothing was measured: what was asked for, or the end of ctx.
+func because(ctx context.Context, err error) error {
+	if errors.Is(err, bench.ErrOptions) {
+		return usageError{err}
+	}
+	return errors.Join(context.Cause(ctx), err)
 }
 
 // progress says what is being done, where a person watches.
@@ -136,6 +142,13 @@ func progress(w io.Writer) func(string) {
 		return nil
 	}
 	return func(what string) { fmt.Fprintf(w, "\r\x1b[K%s", what) }
+}
+
+// endProgress takes away what progress has said.
+func endProgress(w io.Writer) {
+	if colours(w) {
+		fmt.Fprint(w, "\r\x1b[K")
+	}
 }
 
 func startProfile(name string) (stop func() error, err error) {
@@ -157,9 +170,6 @@ func startProfile(name string) (stop func() error, err error) {
 
 // showBench shows what was measured just now.
 func showBench(f *benchFlags, stdio IO, rep bench.Report, earlier *bench.Report) error {
-	if stdio.Err != nil && colours(stdio.Err) {
-		fmt.Fprint(stdio.Err, "\r\x1b[K")
-	}
 	if !f.asJSON {
 		return f.show(stdio.Out, rep, earlier)
 	}

@@ -131,8 +131,13 @@ func TestBenchShow(t *testing.T) {
 
 // TestHelpHasTheReportsFields: whoever reads the JSON finds its fields in the help.
 func TestHelpHasTheReportsFields(t *testing.T) {
-	help := run(t, "help", "bench").out
-	for _, of := range []any{bench.Report{}, bench.Machine{}, bench.Row{}, bench.Column{}} {
+	helpHas(t, "", bench.Report{}, bench.Machine{}, bench.Row{}, bench.Column{})
+}
+
+func helpHas(t *testing.T, command string, objects ...any) {
+	t.Helper()
+	help := run(t, append([]string{"help", "bench"}, strings.Fields(command)...)...).out
+	for _, of := range objects {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(of)) {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(help) {
