@@ -70,8 +70,9 @@ const TooBusy = 0.25
 
 // Gate decides whether a program is as fast as the stored ratios say. A suite is
 // measured again where a figure is out of its margin, or where the machine was too
-// busy; a figure is worse only if it was so each time. It does not measure: whoever
-// has it asks Next, measures, and hands over what came out.
+// busy; a figure is worse only if it was so each time, on a machine that was too busy
+// by twice the margin. It does not measure: whoever has it asks Next, measures, and
+// hands over what came out.
 type Gate struct {
 	figures []GateFigure
 	stored  Ratios
@@ -104,7 +105,7 @@ func (g *Gate) Next() (suites []string) {
 // nothing to compare it with.
 func (g *Gate) settled(f GateFigure) bool {
 	return len(g.tries[f.suite]) > 0 && !g.judges(f) || slices.ContainsFunc(g.tries[f.suite], func(r Report) bool {
-		return r.Foreign <= TooBusy && f.holds(f.in(r), g.stored.Figures[f.Name])
+		return !busy(r) && f.holds(r, g.stored.Figures[f.Name])
 	})
 }
 
@@ -121,17 +122,24 @@ func (f GateFigure) in(r Report) float64 {
 	return math.NaN()
 }
 
-// Limit is the worst value that is good enough.
-func (f GateFigure) Limit(stored float64) float64 {
+func busy(r Report) bool { return r.Foreign > TooBusy }
+
+// limit is the worst value that is good enough.
+func (f GateFigure) limit(stored, margin float64) float64 {
 	if f.Lower {
-		return stored * (1 + f.Margin)
+		return stored * (1 + margin)
 	}
-	return stored * (1 - f.Margin)
+	return stored * (1 - margin)
 }
 
-// holds: what is no number never does.
-func (f GateFigure) holds(value, stored float64) bool {
-	return sound(value) && !f.better(f.Limit(stored), value)
+// holds says whether a report's value is good enough: what is no number never is.
+func (f GateFigure) holds(r Report, stored float64) bool {
+	margin := f.Margin
+	if busy(r) && !f.Counted {
+		margin *= 2
+	}
+	x := f.in(r)
+	return sound(x) && !f.better(f.limit(stored, margin), x)
 }
 
 func (f GateFigure) better(a, b float64) bool {
@@ -162,12 +170,9 @@ type Verdict struct {
 	Outcome  string    `json:"outcome"`
 }
 
-// Best is the best attempt; NaN if there is none.
-func (v Verdict) Best() float64 {
-	switch {
-	case len(v.Measured) == 0:
-		return math.NaN()
-	case v.LowerIsBetter:
+// best is the best attempt of at least one.
+func (v Verdict) best() float64 {
+	if v.LowerIsBetter {
 		return slices.Min(v.Measured)
 	}
 	return slices.Max(v.Measured)
@@ -207,21 +212,22 @@ func (g *Gate) Result() GateResult {
 }
 
 func (g *Gate) verdict(f GateFigure) Verdict {
-	stored := g.stored.Figures[f.Name]
-	v := Verdict{Figure: f.Name, LowerIsBetter: f.Lower, Margin: f.Margin, Stored: stored, Limit: f.Limit(stored), Measured: []float64{}}
+	stored, held := g.stored.Figures[f.Name], false
+	v := Verdict{Figure: f.Name, LowerIsBetter: f.Lower, Margin: f.Margin, Stored: stored, Limit: f.limit(stored, f.Margin), Measured: []float64{}}
 	for _, r := range g.tries[f.suite] {
 		if x := f.in(r); sound(x) {
 			v.Measured = append(v.Measured, x)
 		}
+		held = held || f.holds(r, stored)
 	}
-	switch best := v.Best(); {
-	case math.IsNaN(best):
+	switch {
+	case len(v.Measured) == 0:
 		v.Outcome = OutcomeUnmeasured
 	case !g.judges(f):
 		v.Outcome = OutcomeUnjudged
-	case !f.holds(best, stored):
+	case !held:
 		v.Outcome = OutcomeWorse
-	case f.better(best, stored*stored/v.Limit):
+	case f.better(v.best(), stored*stored/v.Limit):
 		v.Outcome = OutcomeBetter
 	default:
 		v.Outcome = OutcomeGood
@@ -232,22 +238,41 @@ func (g *Gate) verdict(f GateFigure) Verdict {
 // ErrBusy is in the chain of an error about a machine that was too busy.
 var ErrBusy = errors.New("the machine was too busy to believe what was measured")
 
-// Ratios are the medians of the attempts, to be stored.
+// Gather returns the suites that have to be measured, or measured again, before there
+// are ratios to be stored: from machines that were not too busy, and after three
+// times as many attempts there will be none.
+func (g *Gate) Gather() (suites []string) {
+	for _, f := range g.figures {
+		if n := len(g.believed(f)); !slices.Contains(suites, f.suite) && n < Attempts && len(g.tries[f.suite]) < 3*Attempts {
+			suites = append(suites, f.suite)
+		}
+	}
+	return suites
+}
+
+// believed are the attempts on a machine that was not too busy.
+func (g *Gate) believed(f GateFigure) []Report {
+	return slices.DeleteFunc(slices.Clone(g.tries[f.suite]), busy)
+}
+
+// Ratios are the medians of what was gathered, to be stored.
 func (g *Gate) Ratios() (Ratios, error) {
 	out := Ratios{Format: Format, Kind: KindGate, Figures: make(map[string]float64)}
 	for _, f := range g.figures {
 		var medians []float64
-		for _, r := range g.tries[f.suite] {
+		for _, r := range g.believed(f) {
 			out.Machine, out.Foreign = r.Machine, max(out.Foreign, r.Foreign)
 			medians = append(medians, f.in(r))
 		}
-		if len(medians) == 0 || !sound(Summarise(medians).Median) {
+		if len(medians) < Attempts {
+			return Ratios{}, fmt.Errorf("%w: in %d of %d attempts at %q others had more than %.0f %% of its processors",
+				ErrBusy, len(g.tries[f.suite])-len(medians), len(g.tries[f.suite]), f.suite, 100*TooBusy)
+		}
+		median := Summarise(medians).Median
+		if !sound(median) {
 			return Ratios{}, fmt.Errorf("%w: it did not give %q", ErrReport, f.Name)
 		}
-		out.Figures[f.Name] = significant(Summarise(medians).Median)
-	}
-	if out.Foreign > TooBusy {
-		return Ratios{}, fmt.Errorf("%w: others had up to %.0f %% of its processors, %.0f %% are fine", ErrBusy, 100*out.Foreign, 100*TooBusy)
+		out.Figures[f.Name] = significant(median)
 	}
 	return out, nil
 }
@@ -266,13 +291,13 @@ func (g *Gate) Why(suite string) string {
 	}
 	last := tries[len(tries)-1]
 	var why []string
-	if last.Foreign > TooBusy {
+	if busy(last) {
 		why = append(why, fmt.Sprintf("others had %.0f %% of the processors", 100*last.Foreign))
 	}
 	for _, f := range g.figures {
 		stored := g.stored.Figures[f.Name]
-		if x := f.in(last); f.suite == suite && g.judges(f) && !f.holds(x, stored) {
-			why = append(why, fmt.Sprintf("%s: %.3g, the limit is %.3g", f.Name, x, f.Limit(stored)))
+		if f.suite == suite && g.judges(f) && !f.holds(last, stored) {
+			why = append(why, fmt.Sprintf("%s: %.3g, the limit is %.3g", f.Name, f.in(last), f.limit(stored, f.Margin)))
 		}
 	}
 	return strings.Join(why, "; ")

@@ -59,7 +59,8 @@ func TestGateVerdicts(t *testing.T) {
 		"one or the other":              {bulk: []Report{attempt("bulk", 0, 0.8, 2.6), attempt("bulk", 0, 0.1, 2)}, want: [3]string{"good", "good", "good"}},
 		"busy, then not":                {bulk: []Report{attempt("bulk", 0.5, 0.8, 2), good}, want: [3]string{"good", "good", "good"}},
 		"busy each time, and good":      {bulk: []Report{attempt("bulk", 0.5, 0.8, 2), attempt("bulk", 0.5, 0.1, 9), attempt("bulk", 0.5, 0.1, 9)}, want: [3]string{"good", "good", "good"}},
-		"busy each time, and slower":    {bulk: []Report{attempt("bulk", 0.5, 0.1, 2), attempt("bulk", 0.5, 0.1, 2), attempt("bulk", 0.5, 0.1, 2)}, want: [3]string{"worse", "good", "good"}},
+		"busy each time, and slower":    {bulk: []Report{attempt("bulk", 0.5, 0.39, 2), attempt("bulk", 0.5, 0.1, 2), attempt("bulk", 0.5, 0.1, 2)}, want: [3]string{"worse", "good", "good"}},
+		"busy, within twice the margin": {bulk: []Report{attempt("bulk", 0.5, 0.41, 2.9), attempt("bulk", 0, 0.1, 9), attempt("bulk", 0, 0.1, 9)}, want: [3]string{"good", "good", "good"}},
 		"good while busy, slower after": {bulk: []Report{attempt("bulk", 0.5, 0.8, 2), attempt("bulk", 0, 0.1, 2), attempt("bulk", 0, 0.1, 2)}, want: [3]string{"good", "good", "good"}},
 		"no number":                     {bulk: []Report{attempt("bulk", 0, 0.8, math.NaN()), attempt("bulk", 0, 0.8, math.NaN()), attempt("bulk", 0, 0.8, math.Inf(1))}, want: [3]string{"good", "not measured", "good"}},
 		"no number once":                {bulk: []Report{attempt("bulk", 0, 0.8, math.NaN()), good}, want: [3]string{"good", "good", "good"}},
@@ -69,6 +70,10 @@ func TestGateVerdicts(t *testing.T) {
 		"more memory on another kind": {
 			bulk: []Report{elsewhere(good)}, idle: []Report{elsewhere(attempt("idle", 0, -1, 111)), elsewhere(attempt("idle", 0, -1, 111)), elsewhere(attempt("idle", 0, -1, 111))},
 			want: [3]string{"not judged", "not judged", "worse"},
+		},
+		"more memory while busy": {
+			bulk: []Report{good}, idle: []Report{attempt("idle", 0.9, -1, 111), attempt("idle", 0.9, -1, 111), attempt("idle", 0.9, -1, 111)},
+			want: [3]string{"good", "good", "worse"},
 		},
 		"more memory": {
 			bulk: []Report{good}, idle: []Report{attempt("idle", 0, -1, 111), attempt("idle", 0, -1, 111), attempt("idle", 0, -1, 111)},
@@ -113,20 +118,36 @@ func TestGateVerdicts(t *testing.T) {
 // TestGateSaysWhy: each reason for another attempt, with the numbers.
 func TestGateSaysWhy(t *testing.T) {
 	g := newGate(figuresOfTests(), storedOfTests())
-	g.Add(attempt("bulk", 0.31, 0.1, 2.75))
-	for _, want := range []string{"others had 31 % of the processors", "speed: 0.1, the limit is 0.6", "cost: 2.75, the limit is 2.5"} {
+	g.Add(attempt("bulk", 0.31, 0.1, 3.5))
+	for _, want := range []string{"others had 31 % of the processors", "speed: 0.1, the limit is 0.6", "cost: 3.5, the limit is 2.5"} {
 		if !strings.Contains(g.Why("bulk"), want) {
 			t.Errorf("no %q in %q", want, g.Why("bulk"))
 		}
 	}
 }
 
-// TestRatiosAreStored: the medians of three attempts come back as they were written.
+// TestRatiosAreStored: the medians of three attempts come back as they were written,
+// and those of a busy machine are not among them.
 func TestRatiosAreStored(t *testing.T) {
 	g := newGate(figuresOfTests(), Ratios{})
 	for _, x := range []float64{0.8, 0.9, 0.5} {
-		g.Add(attempt("bulk", 0.1, x, 1234.56))
-		g.Add(attempt("idle", x/4, -1, 0.0123456))
+		if next := g.Gather(); !slices.Equal(next, []string{"bulk", "idle"}) {
+			t.Errorf("asks for %v", next)
+		}
+		g.Add(attempt("bulk", x/4, x, 1234.56))
+		g.Add(attempt("idle", 0.9, -1, 1))
+	}
+	if _, err := g.Ratios(); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "3 of 3 attempts at \"idle\"") {
+		t.Errorf("of a busy machine: %v", err)
+	}
+	for range Attempts {
+		if next := g.Gather(); !slices.Equal(next, []string{"idle"}) {
+			t.Errorf("asks for %v", next)
+		}
+		g.Add(attempt("idle", 0.1, -1, 0.0123456))
+	}
+	if next := g.Gather(); len(next) > 0 {
+		t.Errorf("asks for %v", next)
 	}
 	ratios, err := g.Ratios()
 	if err != nil {
@@ -143,13 +164,28 @@ func TestRatiosAreStored(t *testing.T) {
 	if got.Figures["speed"] != 0.8 || got.Figures["cost"] != 1230 || got.Figures["memory"] != 0.0123 || got.Foreign != 0.225 || got.Machine != (Machine{Processor: "p", Kernel: "now"}) {
 		t.Errorf("%+v", got)
 	}
+}
 
-	g.Add(attempt("idle", 0.26, -1, 1))
-	if _, err := g.Ratios(); !errors.Is(err, ErrBusy) {
+// TestNothingIsStored of a machine that is always busy, or of what is no number.
+func TestNothingIsStored(t *testing.T) {
+	always := newGate(figuresOfTests(), Ratios{})
+	for n := 0; len(always.Gather()) > 0; n++ {
+		if n == 3*Attempts {
+			t.Fatal("it never gives up")
+		}
+		for _, suite := range always.Gather() {
+			always.Add(attempt(suite, 0.9, 1, 1))
+		}
+	}
+	if _, err := always.Ratios(); !errors.Is(err, ErrBusy) {
 		t.Errorf("of a busy machine: %v", err)
 	}
-	if _, err := newGate(figuresOfTests(), Ratios{}).Ratios(); !errors.Is(err, ErrReport) {
-		t.Errorf("of nothing: %v", err)
+	strange := newGate(figuresOfTests(), Ratios{})
+	for range Attempts {
+		strange.Add(attempt("bulk", 0, 1, math.NaN()))
+	}
+	if _, err := strange.Ratios(); !errors.Is(err, ErrReport) {
+		t.Errorf("of no number: %v", err)
 	}
 }
 

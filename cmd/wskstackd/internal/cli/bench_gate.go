@@ -26,7 +26,7 @@ func newBenchGate(stdio IO) *cobra.Command {
 and compares them with those of the file. Each has a margin that is wider than its
 noise. Where one is out of it, or where others had more than %.0f %% of the processors,
 it is measured again, up to %d times in all, and is worse only if it was so each
-time. Better ones never fail. A round's ratios hold on another machine of the same
+time, on a busy machine by twice the margin. Better ones never fail. A round's ratios hold on another machine of the same
 kind too (processor and number of processors). On another kind only what is counted
 is judged: allocations, memory, round trips.
 
@@ -121,8 +121,8 @@ func readRatios(name string) (bench.Ratios, error) {
 // updateGate writes the file as a whole or not at all.
 func updateGate(name string, measure gateMeasure) error {
 	gate := bench.NewGate(bench.Ratios{})
-	for range bench.Attempts {
-		for _, suite := range bench.GateSuites() {
+	for suites := gate.Gather(); len(suites) > 0; suites = gate.Gather() {
+		for _, suite := range suites {
 			if err := addTo(gate, suite, measure); err != nil {
 				return err
 			}
