@@ -68,10 +68,13 @@ const Attempts = 3
 // believed.
 const TooBusy = 0.25
 
+// BusyFactor is how much wider the margins are on a machine that was too busy.
+const BusyFactor = 3
+
 // Gate decides whether a program is as fast as the stored ratios say. A suite is
 // measured again where a figure is out of its margin, or where the machine was too
 // busy; a figure is worse only if it was so each time, on a machine that was too busy
-// by twice the margin. It does not measure: whoever has it asks Next, measures, and
+// by BusyFactor times the margin. It does not measure: whoever has it asks Next, measures, and
 // hands over what came out.
 type Gate struct {
 	figures []GateFigure
@@ -136,7 +139,7 @@ func (f GateFigure) limit(stored, margin float64) float64 {
 func (f GateFigure) holds(r Report, stored float64) bool {
 	margin := f.Margin
 	if busy(r) && !f.Counted {
-		margin *= 2
+		margin *= BusyFactor
 	}
 	x := f.in(r)
 	return sound(x) && !f.better(f.limit(stored, margin), x)

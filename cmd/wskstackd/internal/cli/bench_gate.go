@@ -26,18 +26,21 @@ func newBenchGate(stdio IO) *cobra.Command {
 and compares them with those of the file. Each has a margin that is wider than its
 noise. Where one is out of it, or where others had more than %.0f %% of the processors,
 it is measured again, up to %d times in all, and is worse only if it was so each
-time, on a busy machine by twice the margin. Better ones never fail. A round's ratios hold on another machine of the same
-kind too (processor and number of processors). On another kind only what is counted
-is judged: allocations, memory, round trips.
+time, on a busy machine by %d times the margin. Better ones never fail.
+
+A round's ratios hold on another machine of the same kind too (processor and number
+of processors). On another kind only what is counted is judged: allocations, memory,
+round trips.
 
 --json prints one object: format (1), kind ("gate"), machine, stored_on (the file's
 machine), foreign (for each suite and attempt the share that others had of the
 processors), passed, and figures: figure, lower_is_better, margin, stored, limit,
 measured (each attempt's median) and outcome ("good", "better", "worse",
-"not measured" or "not judged"). FILE itself has format, kind, machine, foreign and figures.
+"not measured" or "not judged"). FILE itself has format, kind, machine, foreign and
+figures.
 
 Exit code 1: a ratio is worse each time, or with --update: the machine was too busy.
-Exit code 2: the file is none of this program's.`, 100*bench.TooBusy, bench.Attempts),
+Exit code 2: the file is none of this program's.`, 100*bench.TooBusy, bench.Attempts, bench.BusyFactor),
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.update && f.asJSON {
