@@ -143,6 +143,7 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 	k.flow = e.flow
 	k.mu.Unlock()
 	k.ep.SetOwner(e.flow)
+	k.connecting.Store(true)
 	if err := k.ep.Connect(full(remote)); err != nil {
 		if _, started := err.(*tcpip.ErrConnectStarted); !started {
 			return e.undo(toErrno(err))
@@ -222,6 +223,7 @@ func (e *Endpoint) connecting(k *socket, a *attempt) {
 		err = e.handOver(k, a)
 	}
 	e.concluded(k, a, err)
+	k.connecting.Store(false)
 	k.wake()
 }
 

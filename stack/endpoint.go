@@ -118,9 +118,9 @@ func (e *Endpoint) open(proto tcpip.NetworkProtocolNumber) (*socket, error) {
 
 // SetWake sets the function that is called when the endpoint may have become
 // connected, readable, writable or acceptable, may have failed, or when the peer
-// has acknowledged bytes or the state has changed. It is called on goroutines
-// and under locks of netstack's, spuriously too: it must neither block nor call
-// the endpoint, only signal. Nil: none. What happened before is not repeated, so
+// has acknowledged bytes or the state has changed; of a connect it tells the end
+// only. It is called on goroutines and under locks of netstack's, spuriously too:
+// it must neither block nor call the endpoint, only signal. Nil: none. What happened before is not repeated, so
 // look once after setting it.
 func (e *Endpoint) SetWake(f func()) {
 	if f == nil {

@@ -62,6 +62,26 @@ func TestConnectTimeout(t *testing.T) {
 	}
 }
 
+// TestConnectWakesOnce: what goes on inside a connect is nobody's but its worker's.
+func TestConnectWakesOnce(t *testing.T) {
+	r := newRig(t, stack.Config{})
+	e := endpoint(t, r.stack, "tcp4")
+	woken := make(chan struct{}, 1)
+	e.SetWake(func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	})
+	opts := plain
+	opts.Data = []byte("data")
+	r.dial(e, opts, 100, nil)
+	<-woken
+	if done, err := e.Connected(); !done || err != nil {
+		t.Errorf("woken before the connect was over: %v, %v", done, err)
+	}
+}
+
 // TestConnectTimeoutCoversTheData has a peer that takes the handshake and then
 // opens no window for the data.
 func TestConnectTimeoutCoversTheData(t *testing.T) {
@@ -75,7 +95,9 @@ func TestConnectTimeoutCoversTheData(t *testing.T) {
 	}
 	syn := r.next()
 	r.send(seg.Fields{Dst: syn.Src(), Flags: seg.SYN | seg.ACK, Seq: 1, Ack: syn.Seq().Add(1), Window: 0})
-	until(t, e, "data in netstack", func() bool { return e.State() == stack.StateEstablished })
+	if ack := r.wait(); ack.Flags() != seg.ACK {
+		t.Fatalf("the handshake ends with %v", describe(ack))
+	}
 	r.clock.Advance(stack.DefaultConnectTimeout)
 	if err := connected(t, e); err != syscall.ETIMEDOUT {
 		t.Errorf("connect: %v", err)
@@ -129,7 +151,6 @@ func TestCloseWhileDataIsHandedOver(t *testing.T) {
 	opts := plain
 	opts.Data = pattern(64 << 10)
 	syn := r.dial(e, opts, 100, nil)
-	until(t, e, "established", func() bool { return e.State() == stack.StateEstablished })
 	for got := 0; got == 0; got = len(r.wait().Payload()) { // the first of the data
 	}
 	e.Close()

@@ -31,8 +31,10 @@ type socket struct {
 	queue *waiter.Queue
 	entry waiter.Entry
 
-	// signal wakes the connect worker; it holds one wake-up.
-	signal chan struct{}
+	// signal wakes the connect worker; it holds one wake-up. While there is a worker
+	// nobody else is woken: it tells how the connect ended.
+	signal     chan struct{}
+	connecting atomic.Bool
 
 	// written counts the bytes netstack has taken. It moves only with netstack's
 	// lock held, as acked does, so their difference at a probe is exactly what
@@ -104,13 +106,9 @@ func (k *socket) progressed(used int64) {
 }
 
 func (k *socket) wake() {
-	// A signal that is there already has not been seen yet, or there is no worker.
-	if len(k.signal) == 0 {
-		if in := k.stack.cfg.WakeWorker; in != nil {
-			in(k.wakeWorker)
-		} else {
-			k.wakeWorker()
-		}
+	if k.connecting.Load() {
+		k.wakeWorker()
+		return
 	}
 	k.stack.stir()
 	if f := k.owner.wake.Load(); f != nil {
@@ -118,7 +116,18 @@ func (k *socket) wake() {
 	}
 }
 
-func (k *socket) wakeWorker() { signal(k.signal) }
+func (k *socket) wakeWorker() {
+	if len(k.signal) > 0 {
+		return // not seen yet
+	}
+	if in := k.stack.cfg.WakeWorker; in != nil {
+		in(k.signalWorker)
+	} else {
+		k.signalWorker()
+	}
+}
+
+func (k *socket) signalWorker() { signal(k.signal) }
 
 // isOver says whether netstack is done with the endpoint.
 func (k *socket) isOver() bool {
