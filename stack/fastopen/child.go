@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
 	"github.com/wskstack/wskstack/stack/seg"
@@ -36,12 +35,11 @@ type child struct {
 	done atomic.Bool
 
 	mu         sync.Mutex
-	machine    *tfo.Child    // guarded by mu
-	timer      tcpip.Timer   // guarded by mu
-	due        time.Duration // guarded by mu; what the timer is set to
-	egress     egress        // guarded by mu; of the newest packet going down
-	linkHdr    []byte        // guarded by mu; of the newest packet coming up
-	remembered bool          // guarded by mu; the replay memory has it
+	machine    *tfo.Child // guarded by mu
+	alarm      alarm      // guarded by mu
+	egress     egress     // guarded by mu; of the newest packet going down
+	linkHdr    []byte     // guarded by mu; of the newest packet coming up
+	remembered bool       // guarded by mu; the replay memory has it
 }
 
 // up implements opening.
@@ -126,25 +124,10 @@ func (c *child) carry(out tfo.Out) (down []seg.Segment) {
 		c.end()
 		return out.ToWire
 	}
-	c.arm()
+	if due, ok := c.machine.Deadline(); ok {
+		c.alarm.set(l, due, c.expire)
+	}
 	return out.ToWire
-}
-
-// arm sets the timer to the machine's deadline. It is called with c.mu held.
-func (c *child) arm() {
-	due, ok := c.machine.Deadline()
-	if !ok {
-		return
-	}
-	wait := max(due-c.link.now(), 0)
-	switch {
-	case c.timer == nil:
-		c.timer = c.link.clock.AfterFunc(wait, c.expire)
-	case due != c.due:
-		c.timer.Stop()
-		c.timer.Reset(wait)
-	}
-	c.due = due
 }
 
 // expire runs on the clock's goroutine.
@@ -152,7 +135,7 @@ func (c *child) expire() {
 	c.mu.Lock()
 	var down []seg.Segment
 	if !c.done.Load() {
-		c.due = -1 // the timer has fired: arm it even for the same time
+		c.alarm.rang()
 		out := c.machine.Expire(c.link.now())
 		c.link.tellStep(c.key, nil, true, out)
 		down = c.carry(out)
@@ -168,9 +151,7 @@ func (c *child) end() {
 	if c.done.Swap(true) {
 		return
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.alarm.stop()
 	l := c.link
 	if in, taken, ok := c.machine.Bytes(); ok {
 		l.opened.add(c.key, Accepted{BytesInSYN: in, BytesTaken: taken})

@@ -50,7 +50,7 @@ func TestAccepted(t *testing.T) {
 		if string(syn.Payload()) != text(1000) {
 			t.Fatalf("%d bytes in the SYN", len(syn.Payload()))
 		}
-		if s := h.next(); s.Flags() != seg.ACK || h.rel(s) != 1001 || s.Ack() != irs.Add(1) {
+		if s := h.handshakeACK(); s.Flags() != seg.ACK || h.rel(s) != 1001 || s.Ack() != irs.Add(1) {
 			t.Errorf("the first ACK has number %d", h.rel(s))
 		}
 		c.write(text(1000))
@@ -100,7 +100,7 @@ func TestServerSpeaksBeforeTheWrite(t *testing.T) {
 		plain := []byte{seg.OptMSS, 4, 5, 180, seg.OptNOP, seg.OptWScale, 3, 7}
 		h.clock.Advance(time.Hour)
 		c, syn := opened(h, "hello", 5, plain)
-		h.next()
+		h.handshakeACK()
 		h.arrive(h.reply(syn, seg.ACK|seg.PSH, 1, 6, []byte{}, "answer"))
 		if got := c.read(6); got != "answer" {
 			t.Errorf("read %q", got)
@@ -429,7 +429,6 @@ func TestSamePortsAgain(t *testing.T) {
 		first.established()
 		first.ep.Abort() // the flow is not released: it still waits for the write
 		first.ep.Close()
-		h.next()
 		for s := h.next(); !s.Flags().Has(seg.RST); s = h.next() {
 		}
 		second := h.dialFrom(40000, "hello", fastopen.ModeOff)
@@ -451,7 +450,7 @@ func TestOtherBytesThanOffered(t *testing.T) {
 	covers.IDs(t, "H-08")
 	both(t, func(t *testing.T, h *host) {
 		c, _ := opened(h, "hello", 5, nil)
-		h.next()
+		h.handshakeACK()
 		c.write("jello")
 		if s := h.next(); !s.Flags().Has(seg.RST) || h.rel(s) != 6 {
 			t.Errorf("%v leaves, want a reset that the peer believes", s.Flags())
@@ -467,7 +466,7 @@ func TestAbortBeforeTheWrite(t *testing.T) {
 	covers.IDs(t, "C-58", "H-09")
 	both(t, func(t *testing.T, h *host) {
 		c, _ := opened(h, "hello", 5, nil)
-		h.next()
+		h.handshakeACK()
 		c.ep.Abort()
 		if s := h.next(); !s.Flags().Has(seg.RST) || h.rel(s) != 6 {
 			t.Errorf("%v with number %d, want RST with 6", s.Flags(), h.rel(s))
@@ -479,7 +478,7 @@ func TestCloseAfterSuccess(t *testing.T) {
 	covers.IDs(t, "C-57")
 	both(t, func(t *testing.T, h *host) {
 		c, _ := opened(h, "hello", 5, nil)
-		h.next()
+		h.handshakeACK()
 		c.write("hello")
 		must(t, c.ep.Shutdown(tcpip.ShutdownWrite))
 		s := h.next()

@@ -7,7 +7,6 @@ import (
 
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
 	"github.com/wskstack/wskstack/stack/seg"
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -38,13 +37,12 @@ type Flow struct {
 	floor atomic.Uint64
 
 	mu      sync.Mutex
-	client  *tfo.Client   // guarded by mu; nil before the SYN
-	key     key           // guarded by mu
-	outcome Outcome       // guarded by mu; the client's last word
-	timer   tcpip.Timer   // guarded by mu
-	due     time.Duration // guarded by mu; what the timer is set to
-	egress  egress        // guarded by mu; of the newest packet going down
-	linkHdr []byte        // guarded by mu; of the newest packet coming up
+	client  *tfo.Client // guarded by mu; nil before the SYN
+	key     key         // guarded by mu
+	outcome Outcome     // guarded by mu; the client's last word
+	alarm   alarm       // guarded by mu
+	egress  egress      // guarded by mu; of the newest packet going down
+	linkHdr []byte      // guarded by mu; of the newest packet coming up
 }
 
 const floorSet = 1 << 32
@@ -153,25 +151,10 @@ func (f *Flow) carry(out tfo.Out) (down []seg.Segment) {
 	case tfo.Idle, tfo.SynSent, tfo.SynRcvd, tfo.Open:
 		f.floor.Store(0)
 	}
-	f.arm()
+	if due, ok := f.client.Deadline(); ok {
+		f.alarm.set(l, due, f.expire)
+	}
 	return out.ToWire
-}
-
-// arm sets the timer to the machine's deadline. It is called with f.mu held.
-func (f *Flow) arm() {
-	due, ok := f.client.Deadline()
-	if !ok {
-		return
-	}
-	wait := max(due-f.link.now(), 0)
-	switch {
-	case f.timer == nil:
-		f.timer = f.link.clock.AfterFunc(wait, f.expire)
-	case due != f.due:
-		f.timer.Stop()
-		f.timer.Reset(wait)
-	}
-	f.due = due
 }
 
 // expire runs on the clock's goroutine.
@@ -179,7 +162,7 @@ func (f *Flow) expire() {
 	f.mu.Lock()
 	var down []seg.Segment
 	if !f.done.Load() {
-		f.due = -1 // the timer has fired: arm it even for the same time
+		f.alarm.rang()
 		out := f.client.Expire(f.link.now())
 		f.link.tellStep(f.key, nil, true, out)
 		down = f.carry(out)
@@ -195,9 +178,7 @@ func (f *Flow) end() {
 	if f.done.Swap(true) {
 		return
 	}
-	if f.timer != nil {
-		f.timer.Stop()
-	}
+	f.alarm.stop()
 	f.link.table.remove(f.key, f)
 	f.link.active.Add(-1)
 	f.payload = nil

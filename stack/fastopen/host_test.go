@@ -235,6 +235,15 @@ func (h *host) next() seg.Segment {
 	return h.parse(pkt)
 }
 
+// handshakeACK is the ACK of a SYN-ACK that took data: nothing else carries it within
+// a moment.
+func (h *host) handshakeACK() seg.Segment {
+	h.t.Helper()
+	h.settle()
+	h.clock.Advance(2 * time.Millisecond)
+	return h.next()
+}
+
 func (h *host) parse(pkt *gstack.PacketBuffer) seg.Segment {
 	h.t.Helper()
 	v := pkt.ToView()

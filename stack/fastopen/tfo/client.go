@@ -50,6 +50,16 @@ const (
 	// when the handshake's round trip is not certain; the first retransmission
 	// timer is 1 s (RFC 6298 §2.1).
 	maxHoldRTT = 500 * time.Millisecond
+	// minHoldRTT is how long it is held at least. Peers delay their
+	// acknowledgements by more (RFC 9293 §3.8.6.3), so no retransmission timer
+	// is longer for it, and on a short path a real one comes first.
+	minHoldRTT = 10 * time.Millisecond
+	// ackDelay is how long the handshake's ACK may wait for a segment that says
+	// the same and more (RFC 9293 §3.8.6.3 allows 500 ms).
+	ackDelay = 2 * time.Millisecond
+	// roomyWindow is what holds the peer's first flight, whatever it sends
+	// (RFC 6928).
+	roomyWindow = 16 << 10
 	// maxEarly and maxEarlyBytes bound what is kept of segments that overtook
 	// the SYN-ACK: an initial window (RFC 6928).
 	maxEarly      = 10
@@ -125,10 +135,12 @@ type Client struct {
 	peerAck  seqnum.Value // newest real ACK of the peer
 	peerEdge seqnum.Value // right edge of its window
 	shift    uint8        // peer's window scale
+	ownShift uint8        // the stack's
 	useTS    bool
 	peerTS   uint32 // newest TSval of the peer
 
 	held heldAck
+	owed owedAck
 }
 
 // heldAck is the acknowledgement for bytes that were kept off the wire (H-10).
@@ -136,6 +148,16 @@ type heldAck struct {
 	active bool
 	upTo   seqnum.Value
 	ecr    uint32
+	due    time.Duration
+}
+
+// owedAck is the stack's ACK of the SYN-ACK. It waits a moment, since the next
+// segment says the same and more: the rest of the data, or the ACK of an answer
+// that came with the SYN-ACK.
+type owedAck struct {
+	active bool
+	paid   bool // the peer got an ACK
+	ack    seg.Segment
 	due    time.Duration
 }
 
@@ -186,10 +208,14 @@ func (c *Client) Deadline() (time.Duration, bool) {
 		return 0, false
 	case SynSent, SynRcvd, Open, Settled:
 	}
-	if c.held.active && c.held.due < c.expires {
-		return c.held.due, true
+	due := c.expires
+	if c.held.active {
+		due = min(due, c.held.due)
 	}
-	return c.expires, true
+	if c.owed.active {
+		due = min(due, c.owed.due)
+	}
+	return due, true
 }
 
 // Expire does what is due at now.
@@ -198,6 +224,10 @@ func (c *Client) Expire(now time.Duration) Out {
 	if c.held.active && now >= c.held.due {
 		out = toStack(c.makeAck())
 		c.giveAck(now, c.held.upTo)
+	}
+	if c.owed.active && now >= c.owed.due {
+		out.ToWire = append(out.ToWire, c.owed.ack)
+		c.pay()
 	}
 	if d, ok := c.Deadline(); ok && !c.held.active && now >= d {
 		return out.with(c.Release(now).Lesson)
@@ -232,7 +262,7 @@ func (c *Client) Release(now time.Duration) Out {
 func (c *Client) finish() {
 	c.state = Done
 	c.outcome.Done = true
-	c.held = heldAck{}
+	c.held, c.owed = heldAck{}, owedAck{}
 	c.early, c.payload = nil, nil
 	c.syn = seg.Segment{}
 }

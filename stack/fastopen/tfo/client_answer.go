@@ -136,8 +136,8 @@ func (c *Client) noteOptions(s seg.Segment) {
 		return
 	}
 	if shift, ok := s.WScale(); ok {
-		if _, offered := c.syn.WScale(); offered {
-			c.shift = shift
+		if own, offered := c.syn.WScale(); offered {
+			c.shift, c.ownShift = shift, own
 		}
 	}
 	if val, _, ok := s.Timestamps(); ok {

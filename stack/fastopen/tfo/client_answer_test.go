@@ -105,10 +105,32 @@ func TestAllAccepted(t *testing.T) {
 	covers.IDs(t, "C-19", "H-01", "H-02", "H-06")
 	r := sent(t, "hello")
 	r.fromWire(r.synack(6), "", "SA 0 ack 1")
-	r.fromStack(r.bare(1, 1), "A 6 ack 1", "")
+	r.acknowledges("A 6 ack 1")
 	r.fromStack(r.data(1, "hello"), "", "")
 	r.outcome(5, 5, ReasonNone)
 	r.lesson(VerdictAccepted)
+}
+
+// TestHandshakeACKRides: what leaves within a moment of the SYN-ACK acknowledges it.
+func TestHandshakeACKRides(t *testing.T) {
+	covers.IDs(t, "C-19", "C-20")
+	for name, next := range map[string]struct {
+		s    func(r *rig) seg.Segment
+		wire string
+	}{
+		"more data":       {func(r *rig) seg.Segment { return r.data(6, "more") }, "="},
+		"an answer's ACK": {func(r *rig) seg.Segment { return r.bare(1, 7) }, "A 6 ack 7"},
+		"a repeat":        {func(r *rig) seg.Segment { return r.bare(1, 1) }, "A 6 ack 1"},
+		"a reset":         {func(r *rig) seg.Segment { return r.down(seg.RST|seg.ACK, 1, 1, "") }, "RA 6 ack 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sent(t, "hello")
+			r.fromWire(r.synack(6), "", "SA 0 ack 1")
+			r.fromStack(r.bare(1, 1), "", "")
+			r.fromStack(next.s(r), next.wire, "")
+			r.wait(ackDelay, "") // nothing follows
+		})
+	}
 }
 
 func TestMoreThanTheSYN(t *testing.T) {
@@ -116,7 +138,7 @@ func TestMoreThanTheSYN(t *testing.T) {
 	// What follows the SYN's bytes leaves as soon as the stack hands it down.
 	r := sent(t, text(5000))
 	r.fromWire(r.synack(1421), "", "SA 0 ack 1")
-	r.fromStack(r.bare(1, 1), "A 1421 ack 1", "")
+	r.fromStack(r.bare(1, 1), "", "") // they carry it
 	r.fromStack(r.data(1, text(5000)[:1420]), "", "")
 	r.fromStack(r.data(1421, text(5000)[1420:2840]), "=", "")
 	r.fromStack(r.data(2841, text(5000)[2840:]), "=", "")
@@ -153,7 +175,7 @@ func TestPartAccepted(t *testing.T) {
 	for _, a := range []int{1, 2, 3, 4} {
 		r := sent(t, "hello")
 		r.fromWire(r.synack(1+a), "", "SA 0 ack 1")
-		r.fromStack(r.bare(1, 1), brief(r.bare(1+a, 1), false), "")
+		r.acknowledges(brief(r.bare(1+a, 1), false))
 		out := r.fromStack(r.data(1, "hello"), brief(r.data(1+a, "hello"[a:]), false), "")
 		if string(out.ToWire[0].Payload()) != "hello"[a:] {
 			t.Errorf("resent %q", out.ToWire[0].Payload())
@@ -321,7 +343,7 @@ func TestLateAnswerToTheData(t *testing.T) {
 	r.now += time.Second
 	r.fromStack(r.syn(), "=", "")
 	r.fromWire(r.synack(6), "", "SA 0 ack 1")
-	r.fromStack(r.bare(1, 1), "A 6 ack 1", "")
+	r.acknowledges("A 6 ack 1")
 	r.fromStack(r.data(1, "hello"), "", "")
 	r.lesson(VerdictAccepted)
 	r.outcome(5, 5, ReasonNone)
@@ -491,7 +513,7 @@ func TestDataOnTheSYNACK(t *testing.T) {
 	if val, ecr, ok := out.ToStack[1].Timestamps(); !ok || val != peerTS || ecr != stackTS {
 		t.Error("the data lacks the answer's timestamps")
 	}
-	r.fromStack(r.bare(1, 1), "A 6 ack 1", "")
+	r.acknowledges("A 6 ack 1")
 	r.fromStack(r.bare(1, 1401), "A 6 ack 1401", "")
 
 	r = sent(t, "hello")
@@ -538,7 +560,7 @@ func TestSimultaneousOpen(t *testing.T) {
 			r.state(Done)
 			continue
 		}
-		r.fromStack(r.bare(1, 1), "A 6 ack 1", "")
+		r.acknowledges("A 6 ack 1")
 		r.fromStack(r.data(1, "hello"), "", "")
 	}
 	t.Run("completed by an ACK", func(t *testing.T) {

@@ -20,7 +20,8 @@ func (c *Client) sendOpen(now time.Duration, s seg.Segment) Out {
 		c.finish() // another attempt on the same ports
 		return pass()
 	}
-	news := s.Ack() != c.rcvNxt || s.Window() != c.sentWnd
+	news := c.isNews(s)
+	first := !c.owed.active && !c.owed.paid && s.Ack() == c.rcvNxt
 	c.rcvNxt, c.sentWnd = s.Ack(), s.Window()
 	if len(s.Payload()) > 0 {
 		return c.sendData(now, s, news)
@@ -28,6 +29,7 @@ func (c *Client) sendOpen(now time.Duration, s seg.Segment) Out {
 	end := s.End()
 	if atLeast(s.Seq(), c.peerNxt) {
 		c.sndNxt = last(c.sndNxt, end)
+		c.pay()
 		return pass()
 	}
 	if f.Has(seg.FIN) {
@@ -38,7 +40,23 @@ func (c *Client) sendOpen(now time.Duration, s seg.Segment) Out {
 	} else {
 		s.SetSeq(c.peerNxt)
 	}
+	if first {
+		c.owed = owedAck{active: true, ack: s, due: now + ackDelay}
+		return Out{}
+	}
+	c.pay()
 	return toWire(s)
+}
+
+// pay notes that the peer gets an ACK.
+func (c *Client) pay() { c.owed = owedAck{paid: true} }
+
+// isNews reports whether the peer has to be told what a segment says besides its
+// data. That a window has grown can wait for the next segment if the window that
+// the peer knows holds what it sends until then.
+func (c *Client) isNews(s seg.Segment) bool {
+	known := int(c.sentWnd) << c.ownShift
+	return s.Ack() != c.rcvNxt || s.Window() < c.sentWnd || s.Window() > c.sentWnd && known < roomyWindow
 }
 
 // sendReset lets a reset through with a number that the peer believes (H-09).
@@ -58,6 +76,7 @@ func (c *Client) sendReset(s seg.Segment) Out {
 func (c *Client) sendData(now time.Duration, s seg.Segment, news bool) Out {
 	if atLeast(s.Seq(), c.peerNxt) {
 		c.sndNxt = last(c.sndNxt, s.End())
+		c.pay()
 		return pass()
 	}
 	if len(s.Payload()) == 1 && s.Seq() == c.given-1 {
@@ -74,6 +93,7 @@ func (c *Client) sendData(now time.Duration, s seg.Segment, news bool) Out {
 	}
 	c.sndNxt = last(c.sndNxt, s.End())
 	if known < len(s.Payload()) {
+		c.pay()
 		return toWire(s.CutFront(known))
 	}
 	upTo := s.Seq().Add(seqnum.Size(known))
@@ -85,6 +105,7 @@ func (c *Client) sendData(now time.Duration, s seg.Segment, news bool) Out {
 	if !fin && !news {
 		return Out{}
 	}
+	c.pay()
 	bare := s.Rebuild(s.OptionBytes(), nil)
 	bare.SetSeq(c.peerNxt)
 	if !fin {
@@ -104,7 +125,7 @@ func (c *Client) hold(now time.Duration, upTo seqnum.Value, s seg.Segment) {
 		c.held = heldAck{active: true, upTo: c.given, due: now}
 	case !c.held.active:
 		val, _, _ := s.Timestamps()
-		c.held = heldAck{active: true, upTo: upTo, due: now + c.rtt, ecr: val}
+		c.held = heldAck{active: true, upTo: upTo, due: now + max(c.rtt, minHoldRTT), ecr: val}
 	default:
 		c.held.upTo = last(c.held.upTo, upTo)
 	}

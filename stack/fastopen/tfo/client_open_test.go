@@ -13,7 +13,7 @@ func accepted(t *testing.T, payload string) *rig {
 	t.Helper()
 	r := sent(t, payload)
 	r.c.FromWire(r.now, r.synack(1+len(payload)))
-	r.c.FromStack(r.now, r.bare(1, 1))
+	r.acknowledges(brief(r.bare(1+len(payload), 1), false))
 	return r
 }
 
@@ -32,6 +32,42 @@ func TestHeldAcknowledgement(t *testing.T) {
 	r.state(Done)
 }
 
+// TestWindowUpdates: a window that grew with the SYN's data, which stays here, is
+// told at once only to a peer that may wait for it.
+func TestWindowUpdates(t *testing.T) {
+	covers.IDs(t, "H-06", "H-07")
+	for _, c := range []struct {
+		known, now uint16 // as they stand in the header; the stack's shift is 7
+		wire       string
+	}{
+		{0, 200, "A 6 ack 1"},
+		{roomyWindow>>7 - 1, 8000, "A 6 ack 1"},
+		{roomyWindow >> 7, 8000, ""},
+		{512, 512, ""},
+		{512, 511, "A 6 ack 1"},
+	} {
+		r := sent(t, "hello")
+		r.fromWire(r.synack(6), "", "SA 0 ack 1")
+		bare := r.bare(1, 1)
+		bare.SetWindow(c.known)
+		r.fromStack(bare, "", "")
+		data := r.data(1, "hello")
+		data.SetWindow(c.now)
+		r.fromStack(data, c.wire, "")
+	}
+}
+
+func TestHoldOnAShortPath(t *testing.T) {
+	covers.IDs(t, "H-10")
+	r := newRig(t, known(1460), "hello")
+	r.c.FromStack(r.now, r.syn())
+	r.c.FromWire(r.now, r.synack(6)) // no time at all
+	r.acknowledges("A 6 ack 1")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.wait(minHoldRTT-1, "")
+	r.wait(1, "A 1 ack 6")
+}
+
 func TestRealAcknowledgementComesFirst(t *testing.T) {
 	covers.IDs(t, "H-10")
 	r := accepted(t, "hello")
@@ -47,7 +83,7 @@ func TestHoldAfterARepeatedSYN(t *testing.T) {
 	r.now = 3 * time.Second
 	r.c.FromStack(r.now, r.syn())
 	r.c.FromWire(r.now, r.synack(6))
-	r.c.FromStack(r.now, r.bare(1, 1))
+	r.acknowledges("A 6 ack 1")
 	r.fromStack(r.data(1, "hello"), "", "")
 	r.wait(maxHoldRTT, "A 1 ack 6")
 }

@@ -233,6 +233,16 @@ func (r *rig) fromWire(s seg.Segment, wire, stack string) Out {
 	return out
 }
 
+// acknowledges has the stack send its ACK of the SYN-ACK, which nothing else carries.
+func (r *rig) acknowledges(wire string) {
+	r.t.Helper()
+	bare := r.bare(1, 1)
+	in := bare.Clone()
+	r.fromStack(bare, "", "")
+	r.now += ackDelay
+	r.want(r.c.Expire(r.now), wire, "", in, false)
+}
+
 // wait moves time on, and says what the machine does meanwhile.
 func (r *rig) wait(d time.Duration, stack string) Out {
 	r.t.Helper()
