@@ -86,6 +86,29 @@ func TestAccepted(t *testing.T) {
 	})
 }
 
+// TestSettledSegmentsGoStraightUp: a connection that is watched for repeats pays
+// nothing for what comes to it.
+func TestSettledSegmentsGoStraightUp(t *testing.T) {
+	both(t, func(t *testing.T, h *host) {
+		c, syn := opened(h, "hello", 5, nil)
+		answer := h.reply(syn, seg.ACK, 1, 6, nil, "answer")
+		if !h.link.Looks(packetOf(answer.Bytes())) {
+			t.Error("nobody looks at a segment of a connection whose bytes netstack has yet to send")
+		}
+		c.write("hello")
+		h.settle()
+		h.clock.Advance(20 * time.Millisecond)
+		h.settle()
+		if h.link.Stats().Openings != 1 {
+			t.Fatal("it is not watched for repeats")
+		}
+		if h.link.Looks(packetOf(answer.Bytes())) {
+			t.Error("a segment is looked at although the connection has settled")
+		}
+		h.left()
+	})
+}
+
 func info(t *testing.T, c *conn) tcpip.TCPInfoOption {
 	t.Helper()
 	var o tcpip.TCPInfoOption

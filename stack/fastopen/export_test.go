@@ -1,6 +1,10 @@
 package fastopen
 
-import "runtime"
+import (
+	"runtime"
+
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+)
 
 // Flush returns when nothing that was made is on its way up any more.
 func (l *Link) Flush() {
@@ -14,4 +18,10 @@ func (l *Link) Flush() {
 		l.up.wake()
 		runtime.Gosched()
 	}
+}
+
+// Looks reports whether a packet that comes up is an opening's.
+func (l *Link) Looks(pkt *gstack.PacketBuffer) bool {
+	defer pkt.DecRef()
+	return l.openingUp(pkt) != nil
 }

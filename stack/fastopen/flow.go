@@ -206,6 +206,10 @@ func (f *Flow) untouched(tcp header.TCP) bool {
 		tcp.Flags()&(header.TCPFlagSyn|header.TCPFlagRst) == 0
 }
 
+// settled reports, without a lock, whether the flow only watches for repeats of old
+// bytes: the peer's segments are then no concern of it.
+func (f *Flow) settled() bool { return f.floor.Load()&floorSet != 0 }
+
 // down takes a packet that the flow's endpoint sends. handled is false if the
 // packet is to go on as it is.
 func (f *Flow) down(pkt *gstack.PacketBuffer) (segments []seg.Segment, e egress, handled bool) {

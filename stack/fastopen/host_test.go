@@ -279,8 +279,12 @@ func (h *host) left() []seg.Segment {
 // arrive hands a segment of the peer's in.
 func (h *host) arrive(s seg.Segment) { h.arriveRaw(s.Bytes()) }
 
+func packetOf(b []byte) *gstack.PacketBuffer {
+	return gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(bytes.Clone(b))})
+}
+
 func (h *host) arriveRaw(b []byte) {
-	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(bytes.Clone(b))})
+	pkt := packetOf(b)
 	defer pkt.DecRef()
 	proto := header.IPv4ProtocolNumber
 	if len(b) > 0 && b[0]>>4 == 6 {

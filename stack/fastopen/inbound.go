@@ -90,6 +90,9 @@ func (l *Link) openingOf(pkt *gstack.PacketBuffer, f seg.Flags, k key) opening {
 	active := l.active.Load()
 	if openings(active) != 0 {
 		if o := l.table.get(k); o != nil {
+			if flow, ok := o.(*Flow); ok && flow.settled() {
+				return nil // only what goes down concerns it
+			}
 			return o
 		}
 	}
