@@ -18,8 +18,6 @@ func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error)
 		if err := checkCounts("connections", h.Connections); err != nil {
 			return nil, err // before minutes of measuring
 		}
-		once := o
-		once.Rounds = 1
 		return inSuites([]suite{
 			{"throughput", func() ([]Row, error) {
 				return throughput(ctx, o, ThroughputOptions{MTUs: []int{DefaultMTU}, Flows: []int{1}, For: h.For, Naive: true})
@@ -30,7 +28,7 @@ func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error)
 			{"connect", func() ([]Row, error) { return connect(ctx, o, ConnectOptions{Clients: []int{1, 16}, For: h.For}) }},
 			{"ttfb", func() ([]Row, error) { return firstByte(ctx, o, FirstByteOptions{RTTs: headlineRTTs()}) }},
 			{"layers", func() ([]Row, error) { return layers(ctx, o, LayerOptions{For: h.For}) }},
-			{"idle", func() ([]Row, error) { return idle(ctx, once, IdleOptions{Connections: h.Connections}) }},
+			{"idle", func() ([]Row, error) { return idle(ctx, o, IdleOptions{Connections: h.Connections}) }},
 		})
 	})
 }
