@@ -231,21 +231,27 @@ func TestWhatCannotBeMeasured(t *testing.T) {
 	ctx, o := t.Context(), Options{Rounds: 1}
 	for name, run := range map[string]func() (Report, error){
 		"no flow": func() (Report, error) {
-			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1, 0}})
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1, 0}, For: quick})
 		},
-		"no list of flows": func() (Report, error) { return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}}) },
-		"no MTU":           func() (Report, error) { return Throughput(ctx, o, ThroughputOptions{Flows: []int{1}}) },
+		"no list of flows": func() (Report, error) { return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, For: quick}) },
+		"no MTU":           func() (Report, error) { return Throughput(ctx, o, ThroughputOptions{Flows: []int{1}, For: quick}) },
 		"a small MTU": func() (Report, error) {
-			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{10}, Flows: []int{1}})
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{10}, Flows: []int{1}, For: quick})
 		},
 		"a negative delay": func() (Report, error) {
-			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: -1})
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: -1, For: quick})
 		},
-		"no client":            func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{0}}) },
-		"too many clients":     func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{most + 1}}) },
-		"no round trip":        func() (Report, error) { return TTFB(ctx, o, FirstByteOptions{RTTs: []time.Duration{0}}) },
+		"no client":        func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{0}, For: quick}) },
+		"too many clients": func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{most + 1}, For: quick}) },
+		"no round trip":    func() (Report, error) { return TTFB(ctx, o, FirstByteOptions{RTTs: []time.Duration{0}}) },
+		"no time": func() (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}})
+		},
+		"no time for clients":  func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{1}}) },
+		"no time for layers":   func() (Report, error) { return LayerCost(ctx, o, LayerOptions{}) },
+		"no time for a table":  func() (Report, error) { return Headline(ctx, o, HeadlineOptions{Connections: 1}) },
 		"no connection":        func() (Report, error) { return IdleCost(ctx, o, IdleOptions{}) },
-		"negative connections": func() (Report, error) { return Headline(ctx, o, HeadlineOptions{Connections: -1}) },
+		"negative connections": func() (Report, error) { return Headline(ctx, o, HeadlineOptions{Connections: -1, For: quick}) },
 	} {
 		if _, err := run(); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", name, err)

@@ -56,6 +56,14 @@ func checkCounts(what string, counts ...int) error {
 	return nil
 }
 
+// checkFor says that nothing can be measured in no time.
+func checkFor(d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("%w: measurements of %v, more than 0 is needed", ErrOptions, d)
+	}
+	return nil
+}
+
 func (c Config) mtu() int {
 	if c.MTU == 0 {
 		return DefaultMTU

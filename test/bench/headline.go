@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,7 +16,7 @@ type HeadlineOptions struct {
 // rows' names begin with the suite's.
 func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error) {
 	return report("table", o, h.For, func() (all []Row, err error) {
-		if err := checkCounts("connections", h.Connections); err != nil {
+		if err := errors.Join(checkCounts("connections", h.Connections), checkFor(h.For)); err != nil {
 			return nil, err // before minutes of measuring
 		}
 		return inSuites([]suite{

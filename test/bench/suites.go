@@ -118,7 +118,7 @@ func Throughput(ctx context.Context, o Options, t ThroughputOptions) (Report, er
 }
 
 func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row, err error) {
-	if err := errors.Join(checkCounts("MTUs", len(t.MTUs)), checkCounts("flows", t.Flows...)); err != nil {
+	if err := errors.Join(checkCounts("MTUs", len(t.MTUs)), checkCounts("flows", t.Flows...), checkFor(t.For)); err != nil {
 		return nil, err
 	}
 	connections := max(defaultConnections, slices.Max(t.Flows))
@@ -159,7 +159,7 @@ func Connect(ctx context.Context, o Options, c ConnectOptions) (Report, error) {
 }
 
 func connect(ctx context.Context, o Options, c ConnectOptions) ([]Row, error) {
-	if err := checkCounts("clients", c.Clients...); err != nil {
+	if err := errors.Join(checkCounts("clients", c.Clients...), checkFor(c.For)); err != nil {
 		return nil, err
 	}
 	var ms []measurement
@@ -256,6 +256,9 @@ func LayerCost(ctx context.Context, o Options, l LayerOptions) (Report, error) {
 }
 
 func layers(ctx context.Context, o Options, l LayerOptions) ([]Row, error) {
+	if err := checkFor(l.For); err != nil {
+		return nil, err
+	}
 	return layered(ctx, o, append(bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For}), setupsOf(1, false, l.For)))
 }
 

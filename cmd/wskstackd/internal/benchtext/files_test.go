@@ -66,14 +66,14 @@ func TestTableOfTheREADME(t *testing.T) {
 	root := filepath.Join("..", "..", "..", "..")
 	r := stored(t, root, "test", "bench", "testdata", "headline.json")
 	if r.Kind != "table" || r.Rounds < bench.DefaultRounds || r.Foreign > bench.TooBusy {
-		t.Errorf("%s, %d rounds, others had %.0f %%: measure again", r.Kind, r.Rounds, 100*r.Foreign)
+		t.Fatalf("%s, %d rounds, others had %.0f %%: measure again", r.Kind, r.Rounds, 100*r.Foreign)
 	}
 	var table strings.Builder
 	if err := Headline(&table, r); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(table.String(), "not measured") {
-		t.Errorf("figures are missing:\n%s", table.String())
+		t.Fatalf("figures are missing:\n%s", table.String())
 	}
 	const begin, end = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
 	page := filepath.Join(root, "README.md")
