@@ -26,10 +26,13 @@ const (
 	// DefaultCongestionControl is RFC 9438's.
 	DefaultCongestionControl = "cubic"
 
-	// The defaults of both BufferSizes, in bytes.
-	DefaultBufferMin     = 4 << 10
-	DefaultBufferInitial = 128 << 10
-	DefaultBufferMax     = 4 << 20
+	// The defaults of both BufferSizes, in bytes; the largest ones are of one direction
+	// each. A receive buffer allows half of itself on the way, or a quarter where it comes in
+	// bursts, so this one has room for what Linux sends by default.
+	DefaultBufferMin        = 4 << 10
+	DefaultBufferInitial    = 128 << 10
+	DefaultReceiveBufferMax = 16 << 20
+	DefaultSendBufferMax    = 4 << 20
 
 	// LargestBuffer is the largest BufferSize.Max.
 	LargestBuffer = 256 << 20
@@ -45,6 +48,10 @@ const (
 // buffer begins with Default and grows on its own up to Max; a size that is set
 // on an endpoint lies between Min and Max and no longer changes. Zero fields
 // take the defaults. It is memory only while it is filled.
+//
+// Max decides how fast a connection can be on a long way: SendBuffer.Max a round trip
+// when sending; half of ReceiveBuffer.Max a round trip when receiving, or a quarter if the
+// peer sends in bursts. A peer can fill ReceiveBuffer.Max when the program stops reading.
 type BufferSize struct{ Min, Default, Max int }
 
 // Route says where packets go.
@@ -153,13 +160,13 @@ func (c *Config) fill() {
 	if c.MTU == 0 {
 		c.MTU = c.Link.MTU()
 	}
-	c.ReceiveBuffer.fill()
-	c.SendBuffer.fill()
+	c.ReceiveBuffer.fill(DefaultReceiveBufferMax)
+	c.SendBuffer.fill(DefaultSendBufferMax)
 }
 
-func (b *BufferSize) fill() {
+func (b *BufferSize) fill(most int) {
 	if b.Max == 0 {
-		b.Max = max(DefaultBufferMax, b.Default, b.Min)
+		b.Max = max(most, b.Default, b.Min)
 	}
 	if b.Default == 0 {
 		b.Default = max(min(DefaultBufferInitial, b.Max), b.Min)

@@ -104,8 +104,10 @@ func TestConfigDefaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	size := stack.BufferSize{Min: stack.DefaultBufferMin, Default: stack.DefaultBufferInitial, Max: stack.DefaultBufferMax}
-	if recovery != 0 || !bool(sack) || cc != "cubic" || stack.BufferSize(receive) != size || stack.BufferSize(send) != size {
+	size := stack.BufferSize{Min: stack.DefaultBufferMin, Default: stack.DefaultBufferInitial, Max: stack.DefaultSendBufferMax}
+	in := size
+	in.Max = stack.DefaultReceiveBufferMax
+	if recovery != 0 || !bool(sack) || cc != "cubic" || stack.BufferSize(receive) != in || stack.BufferSize(send) != size {
 		t.Errorf("RACK %d, SACK %v, %s, receive %+v, send %+v", recovery, sack, cc, receive, send)
 	}
 	if !ns.HandleLocal() {
