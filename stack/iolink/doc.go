@@ -24,7 +24,10 @@
 // super-segment is delivered whole, UDP ones are cut into datagrams, and netstack
 // verifies no checksum: what the device did not vouch for is verified here, and
 // dropped and counted if it is wrong. Over a device without offloads netstack
-// verifies and completes every checksum itself.
+// verifies and completes every checksum itself. TCP packets that came in one read and
+// follow one another are joined there (generic receive offload), since netstack's
+// work is per packet; the whole has right sums if all parts had, and wrong ones if one
+// part had, and no packet waits for another.
 //
 // # Without a device
 //

@@ -94,6 +94,9 @@ type reader struct {
 	to    gstack.NetworkDispatcher
 	slots [rxBatch]slot
 	batch [rxBatch]frame.Packet
+	// pieces are the batch's packets that can be joined: those that fit.
+	pieces [rxBatch]piece
+	fit    [rxBatch]bool
 	// flat and part hold a UDP super-segment and a datagram of it; made when one
 	// comes.
 	flat, part []byte
@@ -124,9 +127,7 @@ func (r *reader) run() error {
 		if r.link.over() {
 			return nil
 		}
-		for i := range min(n, len(r.batch)) {
-			r.deliver(i)
-		}
+		r.deliverAll(min(n, len(r.batch)))
 		if n <= 0 && err == nil {
 			err = io.ErrNoProgress
 		}

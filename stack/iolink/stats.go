@@ -6,6 +6,9 @@ import "sync/atomic"
 type Stats struct {
 	// RxPackets and RxBytes count the packets delivered to the stack.
 	RxPackets, RxBytes uint64
+	// RxJoined counts packets that went up as part of the one before them; the whole
+	// is one of RxPackets. Only where the device gives no super-segments itself.
+	RxJoined uint64
 	// RxNotIP counts packets that are neither IPv4 nor IPv6, empty ones included.
 	RxNotIP uint64
 	// RxMalformed counts packets whose offload facts or sizes contradict
@@ -33,7 +36,8 @@ type Stats struct {
 }
 
 type counters struct {
-	rxPackets, rxBytes, rxNotIP, rxMalformed, rxBadChecksum   atomic.Uint64
+	rxPackets, rxBytes, rxJoined, rxNotIP                     atomic.Uint64
+	rxMalformed, rxBadChecksum                                atomic.Uint64
 	readErrors, readersFailed                                 atomic.Uint64
 	txPackets, txBytes, txNoBuffer, txErrors, txCut, txClosed atomic.Uint64
 }
@@ -45,6 +49,7 @@ func (l *Link) Stats() Stats {
 	return Stats{
 		RxPackets:     c.rxPackets.Load(),
 		RxBytes:       c.rxBytes.Load(),
+		RxJoined:      c.rxJoined.Load(),
 		RxNotIP:       c.rxNotIP.Load(),
 		RxMalformed:   c.rxMalformed.Load(),
 		RxBadChecksum: c.rxBadChecksum.Load(),
