@@ -68,6 +68,10 @@ const Attempts = 3
 // believed.
 const TooBusy = 0.25
 
+// Quiet is the share up to which the gate's margins hold: they are narrower than what
+// is to be believed with more.
+const Quiet = 0.1
+
 // BusyFactor is how much wider the margins are on a machine that was too busy.
 const BusyFactor = 3
 
@@ -125,7 +129,7 @@ func (f GateFigure) in(r Report) float64 {
 	return math.NaN()
 }
 
-func busy(r Report) bool { return r.Foreign > TooBusy }
+func busy(r Report) bool { return r.Foreign > Quiet }
 
 // limit is the worst value that is good enough.
 func (f GateFigure) limit(stored, margin float64) float64 {
@@ -269,7 +273,7 @@ func (g *Gate) Ratios() (Ratios, error) {
 		}
 		if len(medians) < Attempts {
 			return Ratios{}, fmt.Errorf("%w: in %d of %d attempts at %q others had more than %.0f %% of its processors",
-				ErrBusy, len(g.tries[f.suite])-len(medians), len(g.tries[f.suite]), f.suite, 100*TooBusy)
+				ErrBusy, len(g.tries[f.suite])-len(medians), len(g.tries[f.suite]), f.suite, 100*Quiet)
 		}
 		median := Summarise(medians).Median
 		if !sound(median) {

@@ -78,7 +78,7 @@ func foreign(r bench.GateResult) string {
 		text := suite
 		for _, share := range r.Foreign[suite] {
 			text += fmt.Sprintf(" %.0f %%", 100*share)
-			if share > bench.TooBusy {
+			if share > bench.Quiet {
 				text += " (too busy)"
 			}
 		}

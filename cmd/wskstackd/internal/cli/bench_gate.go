@@ -40,7 +40,7 @@ measured (each attempt's median) and outcome ("good", "better", "worse",
 figures.
 
 Exit code 1: a ratio is worse each time, or with --update: the machine was too busy.
-Exit code 2: the file is none of this program's.`, 100*bench.TooBusy, bench.Attempts, bench.BusyFactor),
+Exit code 2: the file is none of this program's.`, 100*bench.Quiet, bench.Attempts, bench.BusyFactor),
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.update && f.asJSON {
