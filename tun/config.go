@@ -54,7 +54,8 @@ type Config struct {
 	Queues int
 	// NoOffload keeps to ordinary packets with complete checksums. Without it the
 	// device carries super-segments of up to 64 KiB and unfinished checksums both
-	// ways, where the kernel allows that; Device.Offloads tells.
+	// ways, where the kernel allows that; Device.Offloads tells. A program built with
+	// -tags nooffload never has them.
 	NoOffload bool
 	// Logger gets one line if the kernel refuses what NoOffload does not forbid.
 	// Nil: nothing is logged.

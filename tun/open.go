@@ -15,6 +15,7 @@ func Open(cfg Config) (*Device, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg.NoOffload = cfg.NoOffload || neverOffload
 	var d *Device
 	err := inNamespace(cfg.Namespace, func() (err error) {
 		d, err = open(&cfg)

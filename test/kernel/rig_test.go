@@ -40,7 +40,7 @@ func newRig(t *testing.T, family, mtu int) *rig {
 // newRigWith is newRig with a stack that change has configured. Its link is the relay.
 func newRigWith(t *testing.T, family, mtu int, change func(*stack.Config)) *rig {
 	t.Helper()
-	w, err := wire.Open(wire.TUN, wire.Config{MTU: mtu, Offload: *offload})
+	w, err := wire.Open(wire.TUN, wire.Config{MTU: mtu})
 	netnstest.Require(t, err)
 	r := &rig{t: t, family: family, wire: w, record: new(relay.Recorder)}
 	t.Cleanup(func() { check(t, w.Close()) })

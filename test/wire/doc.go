@@ -27,6 +27,6 @@
 //
 // # Limits
 //
-// One queue and no offload. Addresses are fixed, from the documentation blocks
+// One queue. Offloads on a TUN only. Addresses are fixed, from the documentation blocks
 // (RFC 5737, RFC 3849). On a kernel without IPv6 the wire has IPv4 only.
 package wire

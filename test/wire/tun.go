@@ -12,7 +12,7 @@ import (
 func openTUN(w *Wire, cfg Config) (iolink.Device, error) {
 	dev, err := tun.Open(tun.Config{
 		Name: "wire0", MTU: w.MTU, Addresses: w.PeerAddresses, Namespace: w.Namespace.Path(),
-		NoOffload: !cfg.Offload,
+		NoOffload: cfg.NoOffload,
 	})
 	switch {
 	case errors.Is(err, tun.ErrNoPrivilege), errors.Is(err, tun.ErrNoDevice):

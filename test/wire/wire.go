@@ -35,9 +35,10 @@ type Config struct {
 	MTU int
 	// Link configures the stack's link, and the peer's if it is one.
 	Link iolink.Config
-	// Offload lets a TUN carry super-segments and unfinished checksums. Other
-	// wires have none.
-	Offload bool
+	// NoOffload makes a TUN carry ordinary packets with complete checksums, as other
+	// wires do; so does a build with -tags nooffload. Otherwise it carries
+	// super-segments and unfinished checksums too.
+	NoOffload bool
 }
 
 // Wire is an open wire.

@@ -40,11 +40,14 @@ func open(t *testing.T, kind wire.Kind, cfg wire.Config) *wire.Wire {
 }
 
 func TestStackAndKernelTalk(t *testing.T) {
-	for _, kind := range []wire.Kind{wire.TUN, wire.Veth} {
+	for name, wires := range map[string]struct {
+		kind  wire.Kind
+		plain bool
+	}{"tun": {wire.TUN, false}, "plain tun": {wire.TUN, true}, "veth": {wire.Veth, false}} {
 		for _, mtu := range []int{wire.MinMTU, wire.DefaultMTU, 9000} {
 			for _, family := range []int{4, 6} {
-				t.Run(fmt.Sprintf("%s/%d/IPv%d", kind, mtu, family), func(t *testing.T) {
-					w := open(t, kind, wire.Config{MTU: mtu})
+				t.Run(fmt.Sprintf("%s/%d/IPv%d", name, mtu, family), func(t *testing.T) {
+					w := open(t, wires.kind, wire.Config{MTU: mtu, NoOffload: wires.plain})
 					if !w.PeerAddr(family).IsValid() {
 						netnstest.Require(t, netns.Withheld(errors.New("this kernel has no IPv6")))
 					}

@@ -8,6 +8,9 @@ import (
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/netcat"
 )
 
+// noOffloadHelp is of a flag of all commands that open a TUN.
+const noOffloadHelp = "let the TUN carry ordinary packets with complete checksums only:\nslower by far, for captures and where offloads are suspected"
+
 // talkFlags are those that connect and listen have in common, and that netcat
 // itself has no use for.
 type talkFlags struct {
@@ -23,6 +26,7 @@ func (f *talkFlags) register(cmd *cobra.Command, p *netcat.Place, family string)
 	flags.IntVar(&p.Family, "family", 0, family)
 	flags.StringVar(&p.Namespace, "netns", "", "join the network namespace at `PATH` instead of the own one")
 	flags.StringVar(&p.Device, "device", "", "`name` of the TUN device (default: the kernel's choice)")
+	flags.BoolVar(&p.NoOffload, "no-offload", false, noOffloadHelp)
 	flags.StringVar(&f.link, "link", "", "the host's `ADDRESS/BITS` on the network between it and this program,\nwhich takes the next address (default: one that is free)")
 	flags.StringVarP(&f.output, "output", "o", "", "write what the peer sends to `FILE` instead of standard output")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object for each connection on standard output")

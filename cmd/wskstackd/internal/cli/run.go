@@ -96,6 +96,7 @@ func (f *runFlags) register(cmd *cobra.Command, o *daemon.Options) {
 	flags.StringArrayVar(&f.deny, "deny", nil, "`NETWORK` that the proxy connects nobody to")
 	flags.BoolVar(&o.FastOpen, "fast-open", true, "put first bytes into SYNs, and take them from SYNs")
 	flags.StringVar(&o.Device, "device", daemon.DefaultDevice, "`name` of the TUN device")
+	flags.BoolVar(&o.NoOffload, "no-offload", false, noOffloadHelp)
 	flags.StringArrayVar(&f.links, "link", nil, "the host's `ADDRESS/BITS` on the network between it and the stack,\nwhich takes the next address (default: free ones, IPv4 and IPv6)")
 	flags.IntVar(&o.MaxConnections, "max-connections", daemon.DefaultMaxConnections, "reset those that come while there are `N`")
 	flags.DurationVar(&o.ConnectTimeout, "connect-timeout", daemon.DefaultConnectTimeout, "how long a connect may take, look-up of the name included")

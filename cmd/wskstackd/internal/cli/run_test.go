@@ -656,6 +656,17 @@ func TestRunLosesItsDevice(t *testing.T) {
 	unchanged(t, host, before)
 }
 
+// What the operator does not want, the device does not do.
+func TestRunWithoutOffload(t *testing.T) {
+	tunHere(t)
+	host, _ := neighbours(t)
+	d := startDaemon(t, host, t.TempDir(), "--no-offload")
+	d.stop()
+	if log := d.log.String(); !strings.Contains(log, `"offload":false`) {
+		t.Errorf("it has offloads:\n%s", log)
+	}
+}
+
 // Without the privilege the line says which, and nothing is left.
 func TestRunAsOrdinaryUser(t *testing.T) {
 	r := ended(program(true, "run", "--listen", "127.0.0.1:0", "--runtime-dir", filepath.Join(os.TempDir(), fmt.Sprintf("wskstackd-test-%d", time.Now().UnixNano()))))

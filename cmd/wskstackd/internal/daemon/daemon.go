@@ -131,7 +131,7 @@ func (d *daemon) openStack() (err error) {
 	if err := recordDevice(d.dir, d.opts.Device, d.wire.host); err != nil {
 		return err
 	}
-	d.device, err = tun.Open(tun.Config{Name: d.opts.Device, Addresses: d.wire.host, Logger: d.log})
+	d.device, err = tun.Open(tun.Config{Name: d.opts.Device, Addresses: d.wire.host, NoOffload: d.opts.NoOffload, Logger: d.log})
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (d *daemon) run(ctx, hurry context.Context) error {
 	for _, p := range d.ports {
 		accepting.Go(func() { d.accept(serving, p) })
 	}
-	d.log.Info("ready", slog.String("device", d.device.Name()), slog.Any("host", d.wire.host), slog.Any("stack", d.wire.ownAddrs()))
+	d.log.Info("ready", slog.String("device", d.device.Name()), slog.Bool("offload", d.device.Offloads().Checksum), slog.Any("host", d.wire.host), slog.Any("stack", d.wire.ownAddrs()))
 	var err error
 	select {
 	case <-ctx.Done():

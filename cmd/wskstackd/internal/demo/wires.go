@@ -10,20 +10,24 @@ import (
 // openWire opens the wire that was asked for, or the best one, and says why that
 // one. barred is why no namespace could be made, nil if one was: then every wire
 // to the kernel is out of reach.
+//
+// Packets have the size and the checksums that they have on a wire, since showing
+// them is what the demo is for.
 func openWire(kind string, barred error) (w *wire.Wire, why string, err error) {
+	plain := wire.Config{NoOffload: true}
 	if kind != Auto {
 		if barred != nil && kind != string(wire.Memory) {
 			return nil, "", barred
 		}
-		w, err := wire.Open(kindOf(kind), wire.Config{})
+		w, err := wire.Open(kindOf(kind), plain)
 		return w, "as asked for with --wire", err
 	}
 	var passed []wire.Candidate
 	if barred != nil {
 		passed = []wire.Candidate{{Kind: wire.TUN, Err: barred}, {Kind: wire.Veth, Err: barred}}
-		w, err = wire.Open(wire.Memory, wire.Config{})
+		w, err = wire.Open(wire.Memory, plain)
 	} else {
-		w, passed, err = wire.OpenBest(wire.Config{})
+		w, passed, err = wire.OpenBest(plain)
 	}
 	if err != nil {
 		return nil, "", err

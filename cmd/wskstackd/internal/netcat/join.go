@@ -70,7 +70,7 @@ type joined struct {
 // join opens the TUN and starts a stack on it, which takes its addresses from
 // sides and all else from cfg. On failure nothing has been changed.
 func join(p Place, sides []side, cfg stack.Config) (joined, error) {
-	dc := tun.Config{Name: p.Device, Namespace: p.Namespace}
+	dc := tun.Config{Name: p.Device, Namespace: p.Namespace, NoOffload: p.NoOffload}
 	for _, s := range sides {
 		dc.Addresses = append(dc.Addresses, s.link)
 		cfg.Addresses = append(cfg.Addresses, s.own)

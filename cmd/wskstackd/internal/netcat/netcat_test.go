@@ -18,6 +18,7 @@ import (
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/fault"
 	"github.com/wskstack/wskstack/cmd/wskstackd/internal/report"
 	"github.com/wskstack/wskstack/stack/fastopen"
+	"github.com/wskstack/wskstack/stack/iolink/frame"
 	"github.com/wskstack/wskstack/test/kernelpeer"
 	"github.com/wskstack/wskstack/test/netns"
 	"github.com/wskstack/wskstack/test/netns/netnstest"
@@ -297,6 +298,20 @@ func refuses(t *testing.T, name string, err, kind error, want string) {
 	t.Helper()
 	if !errors.Is(err, kind) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%s: %v, want %v with %q in one line", name, err, kind, want)
+	}
+}
+
+// The user may want ordinary packets only.
+func TestNoOffload(t *testing.T) {
+	ns := netnstest.New(t)
+	o := options(ns, netip.AddrPortFrom(host4, server(t, ns, whole)).String())
+	o.NoOffload = true
+	s := open(t, o)
+	if got := s.device.Offloads(); got != (frame.Offloads{}) {
+		t.Errorf("the device has %+v", got)
+	}
+	if out, _, err := run(t, s, strings.NewReader("question")); out != "<question>" || err != nil {
+		t.Errorf("got %q, %v", out, err)
 	}
 }
 

@@ -32,6 +32,8 @@ type Place struct {
 	Family int
 	// Device is the TUN's name; empty: the kernel's choice.
 	Device string
+	// NoOffload makes the TUN carry ordinary packets with complete checksums only.
+	NoOffload bool
 	// Namespace is the path of the network namespace to join; empty: the caller's.
 	Namespace string
 	// Link is the host's address on the network between it and the stack, which

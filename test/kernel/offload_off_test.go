@@ -1,0 +1,5 @@
+//go:build nooffload
+
+package kernel
+
+const offloads = false

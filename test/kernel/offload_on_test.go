@@ -1,0 +1,7 @@
+//go:build !nooffload
+
+package kernel
+
+// offloads: a TUN carries super-segments and unfinished checksums. CI runs these
+// tests with the build tag nooffload too.
+const offloads = true
