@@ -68,7 +68,8 @@ type Route struct {
 // changed, and not used after New.
 type Config struct {
 	// Link carries the packets. New takes it over, whether it succeeds or not,
-	// and Close closes it.
+	// and Close closes it. One that hides what the device below it can do is
+	// refused, see iolink.CapabilityHostGSO.
 	Link gstack.LinkEndpoint
 
 	// Addresses are the stack's own, each with the length of its network's

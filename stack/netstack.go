@@ -17,6 +17,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/wskstack/wskstack/stack/iolink"
 )
 
 // nicID is the one NIC's.
@@ -85,6 +87,9 @@ func connectLink(ns *gstack.Stack, link gstack.LinkEndpoint, c *Config) error {
 			return fmt.Errorf("stack: the link (%T) does not let its MTU be lowered to %d", link, c.MTU)
 		}
 	}
+	if err := checkGSO(link, c.Link); err != nil {
+		return err
+	}
 	if err := ns.CreateNICWithOptions(nicID, link, gstack.NICOptions{Disabled: true}); err != nil {
 		return fmt.Errorf("stack: netstack refuses the link: %s", err)
 	}
@@ -102,6 +107,19 @@ func connectLink(ns *gstack.Stack, link gstack.LinkEndpoint, c *Config) error {
 		return fmt.Errorf("stack: netstack cannot enable the link: %s", err)
 	}
 	return nil
+}
+
+// checkGSO says that a wrapper hides the super-segments of the link below it, which
+// nobody would notice but by the speed. What it asks is what netstack asks for each
+// connection (Route.HasHostGSOCapability).
+func checkGSO(link, given gstack.LinkEndpoint) error {
+	if link.Capabilities()&iolink.CapabilityHostGSO == 0 {
+		return nil
+	}
+	if g, ok := link.(gstack.GSOEndpoint); ok && g.SupportedGSO() == gstack.HostGSOSupported {
+		return nil
+	}
+	return fmt.Errorf("stack: the device takes super-segments, but the link (%T) hides them, and bulk transfer would be many times slower: let it embed nested.Endpoint or hand on SupportedGSO and GSOMaxSize; if ordinary packets are wanted, open the device without offloads, or clear iolink.CapabilityHostGSO in Capabilities", given)
 }
 
 // routes is the route table: longest prefix first, since netstack takes the

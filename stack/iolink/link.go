@@ -20,6 +20,13 @@ const minMTU = 68
 // maxMTU is the largest packet that IPv4's length field can hold.
 const maxMTU = 65535
 
+// CapabilityHostGSO is a bit of Capabilities of this package's own: the link takes
+// super-segments. Netstack learns that from gstack.GSOEndpoint, which a wrapper that
+// embeds the interface gstack.LinkEndpoint hides without meaning to; Capabilities it
+// hands on. So whoever stands at the top can tell. A wrapper that means to hide
+// super-segments clears the bit.
+const CapabilityHostGSO gstack.LinkEndpointCapabilities = 1 << 31
+
 // Config is what a Link needs beside its device. The zero value works.
 type Config struct {
 	// Clock times the pauses between failed reads. Nil: the system's clock.
@@ -174,12 +181,16 @@ func (l *Link) SetMTU(mtu uint32) {
 
 // Capabilities says that checksums of packets coming up are verified here, if the
 // device has offloads; otherwise netstack does that. On the way down netstack
-// computes them, but for the segments of SupportedGSO.
-func (l *Link) Capabilities() gstack.LinkEndpointCapabilities {
+// computes them, but for the segments of SupportedGSO, which CapabilityHostGSO
+// repeats.
+func (l *Link) Capabilities() (c gstack.LinkEndpointCapabilities) {
 	if l.verifies {
-		return gstack.CapabilityRXChecksumOffload
+		c |= gstack.CapabilityRXChecksumOffload
 	}
-	return gstack.CapabilityNone
+	if l.SupportedGSO() == gstack.HostGSOSupported {
+		c |= CapabilityHostGSO
+	}
+	return c
 }
 
 // SupportedGSO says whether new connections may send super-segments: if the device

@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/nested"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
+	"github.com/wskstack/wskstack/stack/iolink"
 	"github.com/wskstack/wskstack/stack/seg"
 )
 
@@ -146,9 +147,10 @@ func (r *Link) Wait() {
 }
 
 // Capabilities implements gstack.LinkEndpoint: checksums are complete at the
-// relay, whatever the device below could add.
+// relay, whatever the device below could add, and super-segments are hidden on
+// purpose.
 func (r *Link) Capabilities() gstack.LinkEndpointCapabilities {
-	return r.Endpoint.Capabilities() &^ gstack.CapabilityTXChecksumOffload
+	return r.Endpoint.Capabilities() &^ (gstack.CapabilityTXChecksumOffload | iolink.CapabilityHostGSO)
 }
 
 // GSOMaxSize implements gstack.GSOEndpoint: none.
