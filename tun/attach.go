@@ -43,17 +43,17 @@ func closeAll(files []*os.File) (err error) {
 
 // attach adopts the device that is there, or creates one. It runs on a thread
 // in the device's namespace. On failure it leaves nothing behind.
-func attach(nl *links, cfg *Config) (*attachment, error) {
+func attach(k kernel, nl *links, cfg *Config) (*attachment, error) {
 	if cfg.Name != "" {
 		link, err := nl.byName(cfg.Name)
 		if err != nil {
 			return nil, fail(ErrSystem, "cannot look up %s: %v", cfg.Name, err)
 		}
 		if link != nil {
-			return adopt(nl, cfg, link)
+			return adopt(k, nl, cfg, link)
 		}
 	}
-	return create(nl, cfg)
+	return create(k, nl, cfg)
 }
 
 // create makes a new device. A queue of ours comes first and claims the name
@@ -68,19 +68,14 @@ func attach(nl *links, cfg *Config) (*attachment, error) {
 //
 // Two queues need a multi-queue device, and anybody may join one that has no
 // owner: so it gets one at once.
-func create(nl *links, cfg *Config) (_ *attachment, err error) {
+func create(k kernel, nl *links, cfg *Config) (_ *attachment, err error) {
 	first, err := openNode()
 	if err != nil {
 		return nil, err
 	}
 	defer first.close()
 
-	flags := baseFlags | unix.IFF_MULTI_QUEUE | cfg.vnetFlag()
-	name, err := first.attach(cfg.Name, flags|unix.IFF_TUN_EXCL)
-	if errors.Is(err, unix.EINVAL) && flags&unix.IFF_VNET_HDR != 0 {
-		flags &^= unix.IFF_VNET_HDR // a kernel without them
-		name, err = first.attach(cfg.Name, flags|unix.IFF_TUN_EXCL)
-	}
+	name, flags, err := k.claim(first, cfg.Name, baseFlags|unix.IFF_MULTI_QUEUE|cfg.vnetFlag(), unix.IFF_TUN_EXCL)
 	if err != nil {
 		return nil, createError(cfg.Name, err)
 	}
@@ -96,7 +91,7 @@ func create(nl *links, cfg *Config) (_ *attachment, err error) {
 		_ = closeAll(files)
 		return nil, err
 	}
-	if err := a.offload.negotiate(cfg, name, files[0]); err != nil {
+	if err := a.offload.negotiate(k, cfg, name, files[0]); err != nil {
 		a.abandon()
 		return nil, err
 	}
@@ -124,7 +119,7 @@ func setOwners(n *node, name string, cfg *Config) error {
 }
 
 // adopt attaches to a persistent device that nobody holds.
-func adopt(nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error) {
+func adopt(k kernel, nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error) {
 	dev, err := adoptable(cfg, link)
 	if err != nil {
 		return nil, err
@@ -143,7 +138,7 @@ func adopt(nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error)
 		return nil, err
 	}
 	defer first.close()
-	if _, err := first.attach(name, flags); err != nil {
+	if _, flags, err = k.claim(first, name, flags, 0); err != nil {
 		return nil, adoptError(name, err)
 	}
 	if flags&unix.IFF_MULTI_QUEUE == 0 {
@@ -169,7 +164,7 @@ func adopt(nl *links, cfg *Config, link netlink.Link) (_ *attachment, err error)
 			return nil, err
 		}
 	}
-	if err := a.offload.negotiate(cfg, name, files[0]); err != nil {
+	if err := a.offload.negotiate(k, cfg, name, files[0]); err != nil {
 		a.abandon()
 		return nil, err
 	}

@@ -57,8 +57,9 @@ type Config struct {
 	// ways, where the kernel allows that; Device.Offloads tells. A program built with
 	// -tags nooffload never has them.
 	NoOffload bool
-	// Logger gets one line if the kernel refuses what NoOffload does not forbid.
-	// Nil: nothing is logged.
+	// Logger gets one line if the kernel refuses what NoOffload does not forbid, and
+	// one at the first packet that is lost for each of the reasons of Stats. Nil:
+	// nothing is logged.
 	Logger *slog.Logger
 	// Namespace is the path of a network namespace (/run/netns/NAME,
 	// /proc/PID/ns/net) to open the device in; empty: that of the calling

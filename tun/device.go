@@ -2,6 +2,7 @@ package tun
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type Device struct {
 	files     []*os.File
 	nl        *links
 	journal   *journal // used by Open, then by the one closing call
+	log       *slog.Logger
 	queues    []queue
 	counters  counters
 

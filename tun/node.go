@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -50,6 +51,35 @@ func (n *node) attach(name string, flags uint16) (string, error) {
 		return "", err
 	}
 	return req.Name(), nil
+}
+
+// kernel are the two requests by which a kernel says that it has no offloads. Tests
+// stand in for one.
+type kernel struct {
+	attach     func(n *node, name string, flags uint16) (string, error) // TUNSETIFF
+	setOffload func(fd int, features uint) error                        // TUNSETOFFLOAD
+}
+
+func systemKernel() kernel { return kernel{(*node).attach, setOffload} }
+
+// claim makes n the first queue of a device, by the flags and once; where the kernel
+// knows no virtio_net headers, without them. It returns the flags that were taken.
+func (k kernel) claim(n *node, name string, flags, once uint16) (string, uint16, error) {
+	got, err := k.attach(n, name, flags|once)
+	if errors.Is(err, unix.EINVAL) && flags&unix.IFF_VNET_HDR != 0 {
+		flags &^= unix.IFF_VNET_HDR
+		got, err = k.attach(n, name, flags|once)
+	}
+	return got, flags, err
+}
+
+// noOffload tells the kernel to leave nothing undone. One that does not know of
+// offloads leaves nothing.
+func (k kernel) noOffload(fd int) error {
+	if err := k.setOffload(fd, 0); !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTTY) {
+		return err
+	}
+	return nil
 }
 
 func (n *node) setOwner(uid uint32) error { return unix.IoctlSetInt(n.fd, unix.TUNSETOWNER, int(uid)) }

@@ -36,7 +36,7 @@ func control(file *os.File, f func(fd int) error) error {
 // negotiate agrees with the kernel on as much as it has. That it has nothing is
 // no error: the device then moves ordinary packets, and the log says so once.
 // An error means that the framing of packets is not known.
-func (o *offload) negotiate(cfg *Config, name string, file *os.File) error {
+func (o *offload) negotiate(k kernel, cfg *Config, name string, file *os.File) error {
 	var refused error
 	err := control(file, func(fd int) error {
 		flags, err := deviceFlags(fd)
@@ -46,15 +46,17 @@ func (o *offload) negotiate(cfg *Config, name string, file *os.File) error {
 		if flags&unix.IFF_VNET_HDR == 0 {
 			refused = fmt.Errorf("%s has no virtio_net headers", name)
 			// Whoever had the device before may have left it with offloads.
-			return setOffload(fd, 0)
+			return k.noOffload(fd)
 		}
 		if err := o.frameHeaders(fd); err != nil {
 			return err
 		}
 		if cfg.NoOffload {
-			return setOffload(fd, 0)
+			return k.noOffload(fd)
 		}
-		refused = o.ask(fd)
+		if refused = o.ask(k, fd); refused != nil {
+			return k.noOffload(fd)
+		}
 		return nil
 	})
 	if err != nil {
@@ -78,11 +80,11 @@ func (o *offload) frameHeaders(fd int) (err error) {
 }
 
 // ask asks for everything, and for less where that is refused.
-func (o *offload) ask(fd int) error {
-	err := setOffload(fd, offloadRequest|offloadRequestUSO)
+func (o *offload) ask(k kernel, fd int) error {
+	err := k.setOffload(fd, offloadRequest|offloadRequestUSO)
 	uso := err == nil
 	if err != nil {
-		err = setOffload(fd, offloadRequest)
+		err = k.setOffload(fd, offloadRequest)
 	}
 	if err != nil {
 		return fmt.Errorf("the kernel refuses offloads: %w", err)

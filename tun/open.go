@@ -18,7 +18,7 @@ func Open(cfg Config) (*Device, error) {
 	cfg.NoOffload = cfg.NoOffload || neverOffload
 	var d *Device
 	err := inNamespace(cfg.Namespace, func() (err error) {
-		d, err = open(&cfg)
+		d, err = open(&cfg, systemKernel())
 		return err
 	})
 	if err != nil {
@@ -28,12 +28,12 @@ func Open(cfg Config) (*Device, error) {
 }
 
 // open does the work of Open, on a thread in the device's namespace.
-func open(cfg *Config) (*Device, error) {
+func open(cfg *Config, k kernel) (*Device, error) {
 	nl, err := openLinks()
 	if err != nil {
 		return nil, err
 	}
-	a, err := attach(nl, cfg)
+	a, err := attach(k, nl, cfg)
 	if err != nil {
 		nl.close()
 		return nil, err
@@ -65,6 +65,7 @@ func finish(nl *links, j *journal, a *attachment, cfg *Config) (*Device, error) 
 		files:   a.files,
 		nl:      nl,
 		journal: j,
+		log:     cfg.Logger,
 		queues:  make([]queue, len(a.files)),
 		// Everything set on it ends with it.
 		ephemeral: a.created && !cfg.Persist,

@@ -95,7 +95,7 @@ func TestExistingDeviceIsNeverTakenForNew(t *testing.T) {
 	a := newAdmin(t)
 	a.prepare("t0", baseFlags|unix.IFF_MULTI_QUEUE)
 	before, had := a.snapshot(), fds(t)
-	if _, err := create(a.nl, &Config{Name: "t0"}); !errors.Is(err, ErrBusy) {
+	if _, err := create(systemKernel(), a.nl, &Config{Name: "t0"}); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
 	if after := a.snapshot(); after != before || fds(t) != had {
@@ -113,7 +113,7 @@ func TestDeviceReplacedMeanwhile(t *testing.T) {
 	link, err := a.nl.byName("t0")
 	a.must(err)
 	a.must(a.nl.h.LinkDel(ref(index)))
-	if _, err := adopt(a.nl, &Config{Name: "t0"}, link); !errors.Is(err, ErrBusy) {
+	if _, err := adopt(systemKernel(), a.nl, &Config{Name: "t0"}, link); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
 	if after := a.snapshot(); after != before {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,8 @@ type queue struct {
 	offers  frame.Offloads
 	closed  *atomic.Bool
 	count   *counters
+	log     *slog.Logger
+	device  string
 	rd      reader
 	writers sync.Pool // of *writer: the state of each Write under way
 	writev  func(fd int, iov [][]byte) (int, error)
@@ -68,6 +71,7 @@ func (q *queue) init(raw syscall.RawConn, d *Device, headers bool) {
 	q.raw, q.headers, q.offers = raw, headers, d.offers
 	q.room = max(d.mtu, d.offers.MaxSize)
 	q.closed, q.count = &d.closed, &d.counters
+	q.log, q.device = d.log, d.name
 	q.rd.spill = make([]byte, spillSize)
 	q.rd.readv = unix.Readv
 	q.rd.step = q.readStep
@@ -160,15 +164,16 @@ func (q *queue) checkRoom(views [][]byte, room int) error {
 // accept judges a packet that has been read and counts it if it is refused.
 func (q *queue) accept(p *frame.Packet, size, room int) bool {
 	if size > room {
-		q.count.readOversize.Add(1)
+		q.lost(&q.count.readOversize, "a packet from the kernel is larger than the buffers", nil)
 		return false
 	}
-	switch ippkt.Inspect(p.Views, size) {
+	verdict := ippkt.Inspect(p.Views, size)
+	switch verdict {
 	case ippkt.Truncated:
-		q.count.readTruncated.Add(1)
+		q.lost(&q.count.readTruncated, "a packet from the kernel is shorter than its header says", nil)
 		return false
 	case ippkt.Malformed:
-		q.count.readMalformed.Add(1)
+		q.lost(&q.count.readMalformed, "a packet from the kernel is neither IPv4 nor IPv6", nil)
 		return false
 	}
 	p.Size, p.Offload = size, frame.Offload{}
@@ -176,21 +181,15 @@ func (q *queue) accept(p *frame.Packet, size, room int) bool {
 		return true
 	}
 	var err error
-	if p.Offload, err = vnet.Decode(q.rd.head[:], firstByte(p.Views), size); err != nil {
-		q.count.readBadOffload.Add(1)
+	p.Offload, err = vnet.Decode(q.rd.head[:], ippkt.First(p.Views), size)
+	if err == nil && p.Offload.GSO != frame.GSONone && verdict == ippkt.Padded {
+		err = vnet.ErrLength
+	}
+	if err != nil {
+		q.lost(&q.count.readBadOffload, "the virtio_net header of a packet from the kernel contradicts it", err)
 		return false
 	}
 	return true
-}
-
-// firstByte of a packet that is not empty.
-func firstByte(views [][]byte) byte {
-	for _, v := range views {
-		if len(v) > 0 {
-			return v[0]
-		}
-	}
-	return 0
 }
 
 // readFailed sorts a failed read: wait for the next event, or give up.
@@ -206,6 +205,18 @@ func (q *queue) readFailed(err error) (done bool) {
 	}
 	r.err = permanent("read", err)
 	return true
+}
+
+// lost counts a packet, and says so if it is the first that is lost for that reason.
+func (q *queue) lost(count *atomic.Uint64, why string, err error) {
+	if count.Add(1) > 1 || q.log == nil {
+		return
+	}
+	attrs := []any{slog.String("device", q.device), slog.String("reason", why)}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	q.log.Warn("the TUN device loses packets; more that are lost for this reason are only counted", attrs...)
 }
 
 func (q *queue) write(batch []frame.Packet) (int, error) {
@@ -280,15 +291,15 @@ func (w *writer) writeOne(fd int, p *frame.Packet) error {
 func (q *queue) writeFailed(p *frame.Packet, err error) error {
 	switch err {
 	case unix.EIO, unix.ENETDOWN:
-		q.count.writeLinkDown.Add(1)
+		q.lost(&q.count.writeLinkDown, "the interface is down", err)
 	case unix.ENOBUFS, unix.ENOMEM:
-		q.count.writeNoMemory.Add(1)
+		q.lost(&q.count.writeNoMemory, "the kernel has no memory for it", err)
 	case unix.EINVAL, unix.EMSGSIZE, unix.EOPNOTSUPP:
 		if p.Offload.GSO != frame.GSONone {
 			q.count.writeSegmentsRefused.Add(1)
 			return fmt.Errorf("tun: the kernel refuses a super-segment of %d bytes (%v): %w (%w)", p.Size, err, ErrOffload, unix.EOPNOTSUPP)
 		}
-		q.count.writeRejected.Add(1)
+		q.lost(&q.count.writeRejected, "the kernel finds a packet malformed", err)
 	default:
 		return permanent("write", err)
 	}

@@ -46,13 +46,7 @@ func headersEnd(p []byte, l4 int, kind frame.GSO) (int, bool) {
 	if l4 < header.IPv4MinimumSize || l4+least >= len(p) {
 		return 0, false
 	}
-	switch p[0] >> 4 {
-	case header.IPv4Version:
-	case header.IPv6Version:
-		if l4 < header.IPv6MinimumSize {
-			return 0, false
-		}
-	default:
+	if !fits(p, l4, l4Protocol(kind)) {
 		return 0, false
 	}
 	end := l4 + least
@@ -60,6 +54,22 @@ func headersEnd(p []byte, l4 int, kind frame.GSO) (int, bool) {
 		end = l4 + int(header.TCP(p[l4:]).DataOffset())
 	}
 	return end, end >= l4+least && end < len(p)
+}
+
+// fits says whether the IP header agrees: that the packet has this length, and that a
+// transport header of this protocol is at l4.
+func fits(p []byte, l4 int, protocol uint8) bool {
+	switch p[0] >> 4 {
+	case header.IPv4Version:
+		ip := header.IPv4(p)
+		return int(ip.HeaderLength()) == l4 && int(ip.TotalLength()) == len(p) && ip.Protocol() == protocol
+	case header.IPv6Version:
+		ip := header.IPv6(p)
+		// Behind extension headers the protocol is as good as the device's word.
+		return l4 >= header.IPv6MinimumSize && header.IPv6MinimumSize+int(ip.PayloadLength()) == len(p) &&
+			(l4 > header.IPv6MinimumSize || ip.NextHeader() == protocol)
+	}
+	return false
 }
 
 // part makes a TCP header that of the part of a super-segment that begins at off.

@@ -28,10 +28,10 @@ func newRing(size int) *ring {
 // push copies a packet in, or drops it: the ring is full or closed, or the packet
 // is one that no reader would accept.
 func (r *ring) push(p *frame.Packet) {
-	whole := ippkt.Inspect(p.Views, p.Size) == ippkt.Whole
+	verdict := ippkt.Inspect(p.Views, p.Size)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !whole || r.closed || r.used == len(r.slots) {
+	if verdict > ippkt.Padded || r.closed || r.used == len(r.slots) {
 		r.lost++
 		return
 	}

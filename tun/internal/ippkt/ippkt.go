@@ -43,8 +43,10 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	// Whole: an IP header is there, and no byte that it announces is missing.
+	// Whole: an IP header is there, and just the bytes that it announces.
 	Whole Verdict = iota
+	// Padded: whole, with bytes behind it. No fault in an ordinary packet.
+	Padded
 	// Truncated: the header announces more bytes than there are.
 	Truncated
 	// Malformed: neither an IPv4 nor an IPv6 header.
@@ -62,7 +64,6 @@ func Capacity(views [][]byte) int {
 
 // Inspect judges the packet in the first n bytes of views. It asks only whether
 // the packet is whole; whether it makes sense is for the stack to say.
-// Bytes beyond the announced length are not a fault (they are padding).
 func Inspect(views [][]byte, n int) Verdict {
 	var head [8]byte
 	if gather(head[:], views, n) == 0 {
@@ -73,10 +74,7 @@ func Inspect(views [][]byte, n int) Verdict {
 		if n < minIPv4 {
 			return Malformed
 		}
-		if int(binary.BigEndian.Uint16(head[2:])) > n {
-			return Truncated
-		}
-		return Whole
+		return compare(int(binary.BigEndian.Uint16(head[2:])), n)
 	case 6:
 		if n < minIPv6 {
 			return Malformed
@@ -85,12 +83,29 @@ func Inspect(views [][]byte, n int) Verdict {
 		if payload == 0 && head[6] == nextHeaderHopByHop {
 			return Whole
 		}
-		if minIPv6+payload > n {
-			return Truncated
-		}
-		return Whole
+		return compare(minIPv6+payload, n)
 	}
 	return Malformed
+}
+
+func compare(announced, there int) Verdict {
+	switch {
+	case announced > there:
+		return Truncated
+	case announced < there:
+		return Padded
+	}
+	return Whole
+}
+
+// First is the first byte of a packet, 0 if it has none.
+func First(views [][]byte) byte {
+	for _, v := range views {
+		if len(v) > 0 {
+			return v[0]
+		}
+	}
+	return 0
 }
 
 // gather copies the first bytes of views, n at most, into dst and reports how
@@ -115,7 +130,7 @@ func Scatter(views [][]byte, src []byte) int {
 
 // CheckWrite says why a device with the given offers cannot take p, or nil.
 func CheckWrite(p *frame.Packet, offers frame.Offloads) error {
-	if err := checkOffload(&p.Offload, p.Size, offers); err != nil {
+	if err := checkOffload(p, offers); err != nil {
 		return err
 	}
 	if len(p.Views) > MaxViews {
@@ -133,7 +148,8 @@ func CheckWrite(p *frame.Packet, offers frame.Offloads) error {
 
 // checkOffload refuses facts that the device did not offer to take, and facts
 // that contradict the packet.
-func checkOffload(o *frame.Offload, size int, offers frame.Offloads) error {
+func checkOffload(p *frame.Packet, offers frame.Offloads) error {
+	o, size := &p.Offload, p.Size
 	switch {
 	case o.Checksum > frame.ChecksumValid:
 		return fmt.Errorf("%w (unknown checksum state %d)", ErrOffload, o.Checksum)
@@ -148,6 +164,13 @@ func checkOffload(o *frame.Offload, size int, offers frame.Offloads) error {
 		return fmt.Errorf("%w: a super-segment of %d bytes cannot be cut by %d behind %d bytes of headers", ErrPacket, size, o.GSOSize, o.HdrLen)
 	case o.Checksum != frame.ChecksumPartial:
 		return fmt.Errorf("%w: a super-segment needs a partial checksum", ErrPacket)
+	}
+	switch version := First(p.Views) >> 4; {
+	case o.GSO == frame.GSOTCPv4 && version != 4, o.GSO == frame.GSOTCPv6 && version != 6:
+		return fmt.Errorf("%w: a super-segment of the kind %d has the IP version %d", ErrPacket, o.GSO, version)
+	}
+	if Inspect(p.Views, size) != Whole {
+		return fmt.Errorf("%w: the IP header of a super-segment of %d bytes announces another length", ErrPacket, size)
 	}
 	return nil
 }

@@ -36,11 +36,11 @@ func TestInspect(t *testing.T) {
 		{"nothing", nil, Malformed},
 		{"one byte", []byte{0x45}, Malformed},
 		{"IPv4, whole", ipv4(20, 20), Whole},
-		{"IPv4, padded", ipv4(46, 20), Whole},
+		{"IPv4, padded", ipv4(46, 20), Padded},
 		{"IPv4, one byte missing", ipv4(99, 100), Truncated},
 		{"IPv4, shorter than its header", ipv4(19, 19), Malformed},
 		{"IPv6, whole", ipv6(48, 8, 17), Whole},
-		{"IPv6, padded", ipv6(60, 8, 17), Whole},
+		{"IPv6, padded", ipv6(60, 8, 17), Padded},
 		{"IPv6, one byte missing", ipv6(47, 8, 17), Truncated},
 		{"IPv6, shorter than its header", ipv6(39, 0, 17), Malformed},
 		{"IPv6, empty", ipv6(40, 0, 59), Whole},
@@ -83,11 +83,15 @@ func FuzzInspect(f *testing.F) {
 		if one := Inspect([][]byte{packet}, len(packet)); one != got {
 			t.Fatalf("in one piece %d, in pieces of %d bytes %d", one, step, got)
 		}
-		if got == Whole && packet[0]>>4 == 4 && int(binary.BigEndian.Uint16(packet[2:])) > len(packet) {
-			t.Fatalf("a cut packet passed as whole")
+		if got > Padded {
+			return
 		}
-		if got == Whole && len(packet) < minIPv4 {
+		if len(packet) < minIPv4 {
 			t.Fatalf("%d bytes passed as a packet", len(packet))
+		}
+		announced := int(binary.BigEndian.Uint16(packet[2:]))
+		if packet[0]>>4 == 4 && (got == Whole) != (announced == len(packet)) || announced > len(packet) && packet[0]>>4 == 4 {
+			t.Fatalf("%d bytes of %d announced: verdict %d", len(packet), announced, got)
 		}
 	})
 }

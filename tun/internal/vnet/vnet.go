@@ -42,6 +42,8 @@ var (
 	ErrHeader   = errors.New("the headers are longer than the packet")
 	ErrChecksum = errors.New("the checksum's place is outside the packet, or in the IP header")
 	ErrFinished = errors.New("a super-segment whose checksum is finished already")
+	// ErrLength is for the caller to find, which knows the IP header.
+	ErrLength = errors.New("a super-segment of another length than its IP header announces")
 )
 
 // Decode reads the header of a packet of size bytes whose first byte is first.
