@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +39,7 @@ type queue struct {
 	rd      reader
 	writers sync.Pool // of *writer: the state of each Write under way
 	writev  func(fd int, iov [][]byte) (int, error)
+	state   func(fd int) error // of the device: nil if it is there
 }
 
 // reader is the state of one Read, guarded by mu.
@@ -76,6 +78,7 @@ func (q *queue) init(raw syscall.RawConn, d *Device, headers bool) {
 	q.rd.readv = unix.Readv
 	q.rd.step = q.readStep
 	q.writev = unix.Writev
+	q.state = func(fd int) error { _, err := deviceFlags(fd); return err }
 	q.writers.New = func() any {
 		w := &writer{q: q}
 		w.try, w.step = w.attempt, w.run
@@ -316,8 +319,9 @@ func permanent(op string, err error) error {
 	return fmt.Errorf("tun: %s: %w", op, err)
 }
 
-// outcome chooses the error of a call: ours, or the poller's, which after Close
-// is only ever that the device is closed.
+// outcome chooses the error of a call: ours, or the poller's. That one does not say
+// what has happened: once a device is deleted the poller only says that the descriptor
+// can no longer be waited for, before anybody has read the errno that would tell.
 func (q *queue) outcome(own, poller error) error {
 	switch {
 	case q.closed.Load():
@@ -326,6 +330,13 @@ func (q *queue) outcome(own, poller error) error {
 		return own
 	case poller == nil:
 		return errors.New("tun: the poller returned without a result")
+	}
+	var state error
+	switch err := q.raw.Control(func(fd uintptr) { state = q.state(int(fd)) }); {
+	case err != nil:
+		return fmt.Errorf("tun: the queue is closed (%w): %w", err, os.ErrClosed)
+	case state != nil:
+		return permanent("read", state)
 	}
 	return fmt.Errorf("tun: %w", poller)
 }

@@ -25,6 +25,7 @@ type script struct {
 	waits int
 	polls int // calls that the poller was asked to make until they are done
 	wrote [][]byte
+	gone  error // what the device answers when it is asked whether it is there
 }
 
 type step struct {
@@ -88,6 +89,7 @@ func newScriptedDevice(t *testing.T, d *Device, headers bool, steps ...step) *sc
 	s := &scripted{script: &script{t: t, steps: steps}, stats: &d.counters, closed: &d.closed}
 	s.queue.init(s.script, d, headers)
 	s.rd.readv, s.queue.writev = s.script.readv, s.script.writev
+	s.queue.state = func(int) error { return s.gone }
 	return s
 }
 
@@ -200,6 +202,10 @@ func TestReadErrorsThatStay(t *testing.T) {
 	q = newScripted(t, 20)
 	if _, err := q.read(room(1, 20)); !errors.Is(err, errStopped) {
 		t.Errorf("the poller's error was not passed on: %v", err)
+	}
+	q.gone = unix.EBADFD // deleted, and the poller knew first
+	if _, err := q.read(room(1, 20)); !errors.Is(err, ErrGone) {
+		t.Errorf("got %v, want ErrGone", err)
 	}
 }
 

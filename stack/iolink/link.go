@@ -32,7 +32,9 @@ type Config struct {
 	// Clock times the pauses between failed reads. Nil: the system's clock.
 	Clock tcpip.Clock
 
-	// Logger gets one line for each reader that ends by an error. Nil: none.
+	// Logger gets one line when a reader ends by an error, one when the device
+	// refuses super-segments, and one at the first packet that is lost for each of the
+	// reasons of Stats; more are only counted. Nil: none.
 	Logger *slog.Logger
 
 	// OnReadFailure is called when the reader of a queue ends by an error that
@@ -59,9 +61,11 @@ type Link struct {
 	verifies bool
 	// cutting: the device has refused a super-segment, and gets none any more.
 	cutting atomic.Bool
-	mtu     atomic.Uint32
-	closed  chan struct{}  // closed by shut, once
-	readers sync.WaitGroup // the reader goroutines
+	// shutQueues are those that took no more while the device was open: never reset.
+	shutQueues []atomic.Bool
+	mtu        atomic.Uint32
+	closed     chan struct{}  // closed by shut, once
+	readers    sync.WaitGroup // the reader goroutines
 
 	// mu guards what follows. It is a leaf: nothing is called with it held.
 	mu         sync.Mutex
@@ -94,7 +98,7 @@ func New(dev Device, cfg Config) (*Link, error) {
 		clock:  cfg.Clock,
 		logger: cfg.Logger,
 		failed: cfg.OnReadFailure,
-		queues: queues,
+		queues: queues, shutQueues: make([]atomic.Bool, queues),
 		offers: dev.Offloads(),
 		closed: make(chan struct{}),
 	}

@@ -178,8 +178,7 @@ func (l *Link) readerFailed(queue int, err error) {
 	if l.over() {
 		return
 	}
-	l.counters.readersFailed.Add(1)
-	if l.logger != nil {
+	if l.counters.readersFailed.Add(1) == 1 && l.logger != nil {
 		l.logger.Error("the packet device can no longer be read", "queue", queue, "err", err)
 	}
 	if l.failed != nil {
@@ -191,7 +190,7 @@ func (l *Link) readerFailed(queue int, err error) {
 func (r *reader) deliver(i int) {
 	p, s, c := &r.batch[i], &r.slots[i], &r.link.counters
 	if p.Size < 0 || p.Size > rxHead+rxTail {
-		c.rxMalformed.Add(1)
+		r.link.lost(&c.rxMalformed, "it is larger than its memory", nil)
 		return
 	}
 	proto, ok := protocol(p.Size, s.views[0][0])
@@ -201,17 +200,17 @@ func (r *reader) deliver(i int) {
 	}
 	if p.Offload.GSO == frame.GSOUDP {
 		if !r.deliverParts(proto, p, s) {
-			c.rxMalformed.Add(1)
+			r.link.lost(&c.rxMalformed, "a super-segment that contradicts itself", nil)
 		}
 		return
 	}
 	if r.link.verifies {
 		if !s.sound(p.Size, p.Offload.Checksum) {
-			c.rxBadChecksum.Add(1)
+			r.link.lost(&c.rxBadChecksum, "a wrong checksum", nil)
 			return
 		}
 	} else if p.Offload.Checksum == frame.ChecksumPartial && !s.complete(p.Size, p.Offload) {
-		c.rxMalformed.Add(1)
+		r.link.lost(&c.rxMalformed, "its checksum's place is outside it", nil)
 		return
 	}
 	r.up(proto, s.take(p.Size))

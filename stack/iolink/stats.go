@@ -19,7 +19,7 @@ type Stats struct {
 	RxBadChecksum uint64
 	// ReadErrors counts reads that failed and were tried again.
 	ReadErrors uint64
-	// ReadersFailed counts readers that ended by an error.
+	// ReadersFailed counts readers that ended by an error that stays.
 	ReadersFailed uint64
 
 	// TxPackets and TxBytes count the packets that the device took.
@@ -40,6 +40,13 @@ type counters struct {
 	rxMalformed, rxBadChecksum                                atomic.Uint64
 	readErrors, readersFailed                                 atomic.Uint64
 	txPackets, txBytes, txNoBuffer, txErrors, txCut, txClosed atomic.Uint64
+}
+
+// lost counts a packet, and says so if it is the first that is lost for that reason.
+func (l *Link) lost(count *atomic.Uint64, why string, err error) {
+	if count.Add(1) == 1 && l.logger != nil {
+		l.logger.Warn("a packet is lost between the device and the stack; more that are lost for this reason are only counted", "reason", why, "err", err)
+	}
 }
 
 // Stats returns the counters. They are read one after the other, so a packet in

@@ -101,11 +101,33 @@ func (l *Link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 		b.add(pkt)
 	}
 	b.seal()
-	// Netstack's hash keeps a connection on one queue, and so in order.
-	n, err := l.write(int(list[0].Hash%uint32(l.queues)), b.frames)
+	// Netstack's hash keeps a connection on one queue, and so in order. The kernel
+	// behind a TUN sends a connection's packets to the queue that they come from.
+	n, err := l.write(l.open(int(list[0].Hash%uint32(l.queues))), b.frames)
 	b.reset()
 	l.tx.Put(b)
 	return n, err
+}
+
+// open is the queue, or the next one that takes packets.
+func (l *Link) open(queue int) int {
+	for i := range l.queues {
+		if q := (queue + i) % l.queues; !l.shutQueues[q].Load() {
+			return q
+		}
+	}
+	return queue
+}
+
+// leave says whether packets that a queue is closed to can go on another one, and
+// which. Otherwise connections that the hash puts on that queue would stall for ever.
+func (l *Link) leave(queue int) (next int, found bool) {
+	if l.over() {
+		return queue, false
+	}
+	l.shutQueues[queue].Store(true)
+	next = l.open(queue)
+	return next, !l.shutQueues[next].Load()
 }
 
 // write sends the frames; one that the device refuses does not keep the ones
@@ -132,10 +154,15 @@ func (l *Link) write(queue int, frames []frame.Packet) (int, tcpip.Error) {
 				continue
 			}
 		}
-		var gone bool
-		if result, gone = l.refused(err, len(frames)); gone {
-			break
+		if isClosed(err) {
+			var found bool
+			if queue, found = l.leave(queue); found {
+				continue
+			}
+			l.counters.txClosed.Add(uint64(len(frames)))
+			return taken, &tcpip.ErrClosedForSend{}
 		}
+		result = l.refused(err)
 		frames = frames[1:]
 	}
 	return taken, result
@@ -181,22 +208,20 @@ func (l *Link) countTaken(frames []frame.Packet) {
 	l.counters.txBytes.Add(uint64(bytes))
 }
 
-// refused counts the first of left packets that the device did not take and says
-// it in netstack's words. gone means that the device is closed and the rest need
-// not be tried.
-func (l *Link) refused(err error, left int) (e tcpip.Error, gone bool) {
+func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) }
+
+// refused counts a packet that the device did not take and says it in netstack's
+// words.
+func (l *Link) refused(err error) tcpip.Error {
 	switch {
-	case errors.Is(err, os.ErrClosed), errors.Is(err, net.ErrClosed):
-		l.counters.txClosed.Add(uint64(left))
-		return &tcpip.ErrClosedForSend{}, true
 	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EAGAIN):
-		l.counters.txNoBuffer.Add(1)
-		return &tcpip.ErrNoBufferSpace{}, false
+		l.lost(&l.counters.txNoBuffer, "the device is full", err)
+		return &tcpip.ErrNoBufferSpace{}
 	case errors.Is(err, syscall.EMSGSIZE):
-		l.counters.txErrors.Add(1)
-		return &tcpip.ErrMessageTooLong{}, false
+		l.lost(&l.counters.txErrors, "the device refuses it", err)
+		return &tcpip.ErrMessageTooLong{}
 	default: // EIO and ENETDOWN of an interface that is down, and whatever else
-		l.counters.txErrors.Add(1)
-		return &tcpip.ErrNetworkUnreachable{}, false
+		l.lost(&l.counters.txErrors, "the device refuses it", err)
+		return &tcpip.ErrNetworkUnreachable{}
 	}
 }
