@@ -169,14 +169,18 @@ func TestBadHeaders(t *testing.T) {
 	}
 	kind := func(k byte) func(h, p []byte) { return func(h, _ []byte) { h[1] = k } }
 	for name, lie := range map[string]func(header, packet []byte){
-		"gso_size 0":                      field(4, 0),
-		"hdr_len past the end":            field(2, 9001),
-		"csum_start past the end":         field(6, 9000),
-		"csum_start and offset overflow":  func(h, p []byte) { field(6, 65535)(h, p); field(8, 65535)(h, p) },
-		"csum_start in the IP header":     field(6, 10),
-		"csum_offset past the end":        field(8, 8980),
-		"TSO6 on IPv4":                    kind(4),
-		"TSO4 on IPv6":                    func(_, p []byte) { p[0] = 0x60; binary.BigEndian.PutUint16(p[4:], 9000-40) },
+		"gso_size 0":                     field(4, 0),
+		"hdr_len past the end":           field(2, 9001),
+		"csum_start past the end":        field(6, 9000),
+		"csum_start and offset overflow": func(h, p []byte) { field(6, 65535)(h, p); field(8, 65535)(h, p) },
+		"csum_start in the IP header":    field(6, 10),
+		"csum_offset past the end":       field(8, 8980),
+		"TSO6 on IPv4":                   kind(4),
+		"TSO4 on IPv6": func(h, p []byte) {
+			p[0] = 0x60
+			binary.BigEndian.PutUint16(p[4:], 9000-40)
+			field(6, 40)(h, p)
+		},
 		"a kind that is none":             kind(77),
 		"TSO4 with ECN, not agreed on":    kind(0x81),
 		"a super-segment with a good sum": func(h, _ []byte) { h[0] = 2 },

@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/wskstack/wskstack/stack/iolink/frame"
+	"github.com/wskstack/wskstack/test/covers"
 )
 
 // superSegment makes one as a sender does: the transport checksum unfinished.
@@ -112,6 +113,34 @@ func TestCut(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestCutRefuses what the IP header contradicts, before anything has been emitted.
+func TestCutRefuses(t *testing.T) {
+	covers.IDs(t, "H-37")
+	for name, c := range map[string]struct {
+		v6   bool
+		kind frame.GSO
+		lie  func(p []byte, o *frame.Offload)
+	}{
+		"no size":                    {false, frame.GSOUDP, func(_ []byte, o *frame.Offload) { o.GSOSize = 0 }},
+		"IPv4 announces less":        {false, frame.GSOUDP, func(p []byte, _ *frame.Offload) { header.IPv4(p).SetTotalLength(uint16(len(p) - 1)) }},
+		"IPv4 announces more":        {false, frame.GSOUDP, func(p []byte, _ *frame.Offload) { header.IPv4(p).SetTotalLength(uint16(len(p) + 1)) }},
+		"IPv6 announces less":        {true, frame.GSOUDP, func(p []byte, _ *frame.Offload) { header.IPv6(p).SetPayloadLength(uint16(len(p) - 41)) }},
+		"IPv6 announces more":        {true, frame.GSOUDP, func(p []byte, _ *frame.Offload) { header.IPv6(p).SetPayloadLength(uint16(len(p) - 39)) }},
+		"not behind the IPv4 header": {false, frame.GSOUDP, func(_ []byte, o *frame.Offload) { o.CsumStart = 24 }},
+		"in the IPv6 header":         {true, frame.GSOUDP, func(_ []byte, o *frame.Offload) { o.CsumStart = 39 }},
+		"UDP that is TCP, IPv4":      {false, frame.GSOTCPv4, func(_ []byte, o *frame.Offload) { o.GSO = frame.GSOUDP }},
+		"UDP that is TCP, IPv6":      {true, frame.GSOTCPv6, func(_ []byte, o *frame.Offload) { o.GSO = frame.GSOUDP }},
+		"version 5":                  {false, frame.GSOUDP, func(p []byte, _ *frame.Offload) { p[0] = 0x55 }},
+		"past the end":               {false, frame.GSOUDP, func(p []byte, o *frame.Offload) { o.CsumStart = uint16(len(p)) }},
+	} {
+		p, o := superSegment(c.kind, c.v6, 100, 250, header.TCPFlagAck)
+		c.lie(p, &o)
+		if cut(p, o, make([]byte, 0, len(p)), func([]byte) { t.Errorf("%s: something was emitted", name) }) {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }
