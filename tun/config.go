@@ -49,7 +49,7 @@ type Config struct {
 	Owner, Group *uint32
 	// Queues is how many queues to open, up to 64; 0: one. Each has a reader of
 	// its own above; the kernel keeps a flow on the queue that its packets were
-	// last written to. A device that exists needs the multi_queue flag for more
+	// last written to, its answer to the first of them excepted. A device that exists needs the multi_queue flag for more
 	// than one.
 	Queues int
 	// NoOffload keeps to ordinary packets with complete checksums. Without it the

@@ -1,6 +1,9 @@
 package arch
 
 import (
+	"go/ast"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,5 +47,40 @@ func TestPagesAreWhole(t *testing.T) {
 	}
 	if pages < 15 {
 		t.Errorf("only %d pages were found", pages)
+	}
+}
+
+// TestTestsThatPagesNameAreThere: a table of bad input that names a test that nobody
+// has is worse than none.
+func TestTestsThatPagesNameAreThere(t *testing.T) {
+	there := make(map[string]bool)
+	for _, f := range sources(t) {
+		if !f.isTest() {
+			continue
+		}
+		for _, d := range f.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && isTestName(fn.Name.Name) {
+				there[fn.Name.Name] = true
+			}
+		}
+	}
+	pages, err := filepath.Glob(filepath.Join(root(t), "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`").FindAllStringSubmatch(string(text), -1) {
+			if named++; !there[m[1]] {
+				t.Errorf("%s names %s, which is not there", filepath.Base(page), m[1])
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d tests are named", named)
 	}
 }
