@@ -6,7 +6,8 @@
 //	   compared        ◄────┼── under test ───┼────  writes n bytes
 //
 // Each connection has two goroutines at each end; they end when all bytes have
-// passed, or with the first error of their call, and Wait waits for them.
+// passed, all that were sent before Finish, or with the first error of their call, and
+// Wait waits for them.
 //
 // Limits: TCP only, and what is sent depends on nothing but the number of the
 // connection and the direction.
@@ -21,12 +22,13 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/test/netns"
 )
 
-// Endless is more than anybody waits for.
+// Endless is more than anybody waits for: such a load is ended by Finish.
 const Endless = 1 << 50
 
 // Config says what load is wanted.
@@ -46,17 +48,21 @@ type Load struct {
 	flows []*flow
 	ends  []net.Conn
 	work  sync.WaitGroup
+	last  atomic.Bool // nobody begins another block
 
 	mu    sync.Mutex
 	moved *sync.Cond // on mu: a count has grown, or an end was reached
 }
 
-// flow is one connection.
+// flow is one connection. What it has is guarded by Load.mu.
 type flow struct {
-	up, down int // bytes received by the kernel, by the stack; guarded by Load.mu
-	ended    int // of its four goroutines, how many have ended; guarded by Load.mu
+	up, down way
+	ended    int // of its four goroutines
 	errs     []error
 }
+
+// way is one direction of a flow, in bytes. sent is known when all have been.
+type way struct{ sent, got int }
 
 // goroutines is how many a flow has.
 const goroutines = 4
@@ -141,10 +147,10 @@ type end interface {
 func (l *Load) add(i int, ours, theirs net.Conn, n int) {
 	f := new(flow)
 	l.flows = append(l.flows, f)
-	l.do(f, "stack's write", func() error { return send(ours.(end), block(2*i), n) })
-	l.do(f, "stack's read", func() error { return l.receive(ours, block(2*i+1), n, &f.down) })
-	l.do(f, "kernel's write", func() error { return send(theirs.(end), block(2*i+1), n) })
-	l.do(f, "kernel's read", func() error { return l.receive(theirs, block(2*i), n, &f.up) })
+	l.do(f, "stack's write", func() error { return l.send(ours.(end), block(2*i), n, &f.up) })
+	l.do(f, "stack's read", func() error { return l.receive(ours, block(2*i+1), &f.down) })
+	l.do(f, "kernel's write", func() error { return l.send(theirs.(end), block(2*i+1), n, &f.down) })
+	l.do(f, "kernel's read", func() error { return l.receive(theirs, block(2*i), &f.up) })
 }
 
 // do runs one of a flow's goroutines.
@@ -173,19 +179,23 @@ func block(seed int) []byte {
 	return b
 }
 
-func send(to end, block []byte, n int) error {
-	for n > 0 {
-		m, err := to.Write(block[:min(n, len(block))])
+func (l *Load) send(to end, block []byte, n int, w *way) error {
+	sent := 0
+	for sent < n && !l.last.Load() {
+		m, err := to.Write(block[:min(n-sent, len(block))])
 		if err != nil {
 			return err
 		}
-		n -= m
+		sent += m
 	}
+	l.mu.Lock()
+	w.sent = sent // before the end can be seen
+	l.mu.Unlock()
 	return to.CloseWrite()
 }
 
 // receive compares what comes, to its end.
-func (l *Load) receive(from io.Reader, block []byte, n int, count *int) error {
+func (l *Load) receive(from io.Reader, block []byte, w *way) error {
 	buf := make([]byte, len(block))
 	for at := 0; ; {
 		m, err := from.Read(buf)
@@ -198,14 +208,15 @@ func (l *Load) receive(from io.Reader, block []byte, n int, count *int) error {
 			rest, at = rest[k:], at+k
 		}
 		l.mu.Lock()
-		*count = at
+		w.got = at
+		sent := w.sent
 		l.moved.Broadcast()
 		l.mu.Unlock()
 		switch {
-		case errors.Is(err, io.EOF) && at == n:
+		case errors.Is(err, io.EOF) && at == sent:
 			return nil
 		case err != nil:
-			return fmt.Errorf("after %d of %d bytes: %w", at, n, err)
+			return fmt.Errorf("after %d bytes of %d: %w", at, sent, err)
 		}
 	}
 }
@@ -221,19 +232,22 @@ func (l *Load) Progress(ctx context.Context, n int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, f := range l.flows {
-		for up, down := f.up+n, f.down+n; f.up < up || f.down < down; l.moved.Wait() {
+		for up, down := f.up.got+n, f.down.got+n; f.up.got < up || f.down.got < down; l.moved.Wait() {
 			switch {
 			case len(f.errs) > 0:
 				return fmt.Errorf("flow %d: %w", i, errors.Join(f.errs...))
 			case f.ended == goroutines:
 				return nil
 			case ctx.Err() != nil:
-				return fmt.Errorf("flow %d moved from %d, %d to %d, %d bytes up, down: %w", i, up-n, down-n, f.up, f.down, ctx.Err())
+				return fmt.Errorf("flow %d moved from %d, %d to %d, %d bytes up, down: %w", i, up-n, down-n, f.up.got, f.down.got, ctx.Err())
 			}
 		}
 	}
 	return nil
 }
+
+// Finish lets every flow end after the blocks that are being sent.
+func (l *Load) Finish() { l.last.Store(true) }
 
 // Wait waits until every goroutine has ended and returns the errors of each flow; nil
 // for one of which every byte has passed.

@@ -83,7 +83,7 @@ func newLoaded(t *testing.T, cfg tun.Config, wrap func(iolink.Device) iolink.Dev
 	l.stack, err = stack.New(stack.Config{Link: l.link, Addresses: loadedStack})
 	check(t, err)
 	t.Cleanup(func() { check(t, l.stack.Close()) })
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	t.Cleanup(cancel)
 	l.ctx = ctx
 	return l

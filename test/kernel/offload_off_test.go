@@ -3,3 +3,5 @@
 package kernel
 
 const offloads = false
+
+const flowBytes = 4 << 20

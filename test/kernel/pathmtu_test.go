@@ -141,7 +141,7 @@ func narrow(t *testing.T, family, mtu, mss int) {
 	target := map[int]string{4: "203.0.113.2", 6: "2001:db8:2::2"}[family]
 	l.eventually("the kernel takes the peer's address into use", func() bool { return bindable(peer, target) })
 	load, err := flows.Start(l.ctx, flows.Config{
-		Stack: l.stack, Namespace: peer, StackAddr: at(loadedStack, family), KernelAddr: netip.MustParseAddr(target), Flows: 4, Bytes: 4 << 20,
+		Stack: l.stack, Namespace: peer, StackAddr: at(loadedStack, family), KernelAddr: netip.MustParseAddr(target), Flows: 4, Bytes: flowBytes / 12,
 	})
 	check(t, err)
 	t.Cleanup(load.Close)
