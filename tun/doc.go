@@ -48,7 +48,8 @@
 // framing as it is; ours is closed before the link comes up. What was really got is
 // asked of the kernel, and Device.Offloads tells. A device that cannot do it moves
 // ordinary packets, and one line in the log says so. A super-segment that the
-// kernel refuses later is given back to the writer, who can cut it.
+// kernel refuses later is given back to the writer, who can cut it. A build with the
+// tag nooffload opens every device without.
 //
 // What the kernel may leave undone is a property of the device. On an adopted
 // device Close takes it back; if the process is killed it stays, and a program that

@@ -7,7 +7,9 @@
 // On the way down nothing is queued and nothing is copied: WritePackets hands
 // the packets' own bytes to the device and returns when the device has taken or
 // refused them. A packet that was refused is counted and its error is returned;
-// no packet disappears in silence.
+// no packet disappears in silence, and the first of each kind is logged. Each
+// connection has one queue, by netstack's hash, so nothing of it overtakes; if the
+// device closes that queue, it has the next one.
 //
 // On the way up each queue of the device has one goroutine. It owns the buffers
 // that it reads into. A packet is copied out of them into memory of its own
@@ -20,7 +22,9 @@
 //
 // Over a device with offloads netstack sends TCP super-segments of up to 64 KiB
 // with unfinished checksums, which go down as they are. If the device refuses one
-// after all, it is cut here, and new connections send none. On the way up a
+// after all, it is cut here, and new connections send none. Netstack learns of
+// super-segments from the link on top, so a wrapper must not hide them
+// (CapabilityHostGSO). On the way up a
 // super-segment is delivered whole, UDP ones are cut into datagrams, and netstack
 // verifies no checksum: what the device did not vouch for is verified here, and
 // dropped and counted if it is wrong. Over a device without offloads netstack
