@@ -34,6 +34,11 @@ const (
 	DefaultReceiveBufferMax = 16 << 20
 	DefaultSendBufferMax    = 4 << 20
 
+	// DefaultMinRTO is Linux's; LeastMinRTO and MostMinRTO are Config.MinRTO's limits.
+	DefaultMinRTO = 200 * time.Millisecond
+	LeastMinRTO   = time.Millisecond
+	MostMinRTO    = time.Minute
+
 	// LargestBuffer is the largest BufferSize.Max.
 	LargestBuffer = 256 << 20
 )
@@ -97,6 +102,13 @@ type Config struct {
 	// CongestionControl is "cubic" (also if empty) or "reno".
 	CongestionControl string
 
+	// MinRTO is the least time after which what is not acknowledged is sent again, between
+	// LeastMinRTO and MostMinRTO. 0: DefaultMinRTO. It does not change when SYNs are sent again. Less
+	// helps where the round trip is short and the link loses packets; it has to stay
+	// above the round trip and what peers delay their acknowledgements by (40 ms and
+	// more), or packets are sent twice for nothing.
+	MinRTO time.Duration
+
 	// FastOpen configures the Fast Open layer. Its Clock and Logger default to
 	// those of the stack.
 	FastOpen fastopen.Config
@@ -149,6 +161,9 @@ func (c *Config) fill() {
 	if c.CongestionControl == "" {
 		c.CongestionControl = DefaultCongestionControl
 	}
+	if c.MinRTO == 0 {
+		c.MinRTO = DefaultMinRTO
+	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = DefaultConnectTimeout
 	}
@@ -197,6 +212,8 @@ func (c *Config) check() error {
 		return fmt.Errorf(`stack: Config.CongestionControl is %q; it can be "cubic" or "reno"`, c.CongestionControl)
 	}
 	switch {
+	case c.MinRTO < LeastMinRTO || c.MinRTO > MostMinRTO:
+		return fmt.Errorf("stack: Config.MinRTO is %v; it has to be between %v and %v, or 0 for %v", c.MinRTO, LeastMinRTO, MostMinRTO, DefaultMinRTO)
 	case c.ConnectTimeout < 0:
 		return fmt.Errorf("stack: Config.ConnectTimeout is %v; it has to be positive, or 0 for %v", c.ConnectTimeout, DefaultConnectTimeout)
 	case c.CloseTimeout < 0:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/stack/fastopen"
+	"github.com/wskstack/wskstack/stack/seg"
 )
 
 // closing is a link that knows whether it was closed.
@@ -59,6 +61,8 @@ func TestConfigRefused(t *testing.T) {
 		{"other family", 1500, stack.Config{Addresses: v4, Routes: gateway("::/0", "10.0.0.2")}},
 		{"multicast", 1500, stack.Config{Addresses: v4, Routes: gateway("0.0.0.0/0", "224.0.0.1")}},
 		{"zone", 1500, stack.Config{Addresses: v6, Routes: gateway("::/0", "fe80::1%eth0")}},
+		{"Config.MinRTO", 1500, stack.Config{MinRTO: -1}},
+		{"Config.MinRTO", 1500, stack.Config{MinRTO: time.Hour}},
 		{"Config.ReceiveBuffer", 1500, stack.Config{ReceiveBuffer: stack.BufferSize{Min: -1}}},
 		{"Config.ReceiveBuffer", 1500, stack.Config{ReceiveBuffer: stack.BufferSize{Default: 10, Max: 5}}},
 		{"Config.SendBuffer", 1500, stack.Config{SendBuffer: stack.BufferSize{Max: 1 << 40}}},
@@ -99,7 +103,8 @@ func TestConfigDefaults(t *testing.T) {
 	var cc tcpip.CongestionControlOption
 	var receive tcpip.TCPReceiveBufferSizeRangeOption
 	var send tcpip.TCPSendBufferSizeRangeOption
-	for _, o := range []tcpip.GettableTransportProtocolOption{&recovery, &sack, &cc, &receive, &send} {
+	var rto tcpip.TCPMinRTOOption
+	for _, o := range []tcpip.GettableTransportProtocolOption{&recovery, &sack, &cc, &receive, &send, &rto} {
 		if err := ns.TransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			t.Fatal(err)
 		}
@@ -107,6 +112,9 @@ func TestConfigDefaults(t *testing.T) {
 	size := stack.BufferSize{Min: stack.DefaultBufferMin, Default: stack.DefaultBufferInitial, Max: stack.DefaultSendBufferMax}
 	in := size
 	in.Max = stack.DefaultReceiveBufferMax
+	if time.Duration(rto) != stack.DefaultMinRTO {
+		t.Errorf("the least retransmission time-out is %v", time.Duration(rto))
+	}
 	if recovery != 0 || !bool(sack) || cc != "cubic" || stack.BufferSize(receive) != in || stack.BufferSize(send) != size {
 		t.Errorf("RACK %d, SACK %v, %s, receive %+v, send %+v", recovery, sack, cc, receive, send)
 	}
@@ -177,5 +185,34 @@ func TestSecureRandom(t *testing.T) {
 	}
 	if _, s4 := syn(0, true); s4 == s1 {
 		t.Error("a broken source gives what a whole one did")
+	}
+}
+
+// TestMinRTO: what nobody acknowledges on a way of a millisecond is sent again after it.
+func TestMinRTO(t *testing.T) {
+	for _, want := range []time.Duration{0, 50 * time.Millisecond} {
+		r := newRig(t, stack.Config{MinRTO: want})
+		e := endpoint(t, r.stack, "tcp4")
+		opts := plain
+		opts.Data = []byte("data")
+		if err := e.Connect(r.peer, opts); err != nil {
+			t.Fatal(err)
+		}
+		syn := r.wait()
+		r.clock.Advance(time.Millisecond)
+		r.answer(syn, seg.SYN|seg.ACK, 100, syn.End(), nil, nil)
+		if err := connected(t, e); err != nil {
+			t.Fatal(err)
+		}
+		r.all() // the handshake's ACK and the data
+		if want == 0 {
+			want = stack.DefaultMinRTO
+		}
+		if early := r.at(want); len(early) != 0 {
+			t.Errorf("%v: %d segments too early", want, len(early))
+		}
+		if again := r.at(want + 2*time.Millisecond); len(again) != 1 || string(again[0].Payload()) != "data" {
+			t.Errorf("%v: %d segments, want the data again", want, len(again))
+		}
 	}
 }

@@ -70,7 +70,8 @@ func configure(ns *gstack.Stack, c *Config) error {
 	tuning := tcpip.TCPModerateReceiveBufferOption(true)
 	receive := tcpip.TCPReceiveBufferSizeRangeOption(c.ReceiveBuffer)
 	send := tcpip.TCPSendBufferSizeRangeOption(c.SendBuffer)
-	for _, o := range []tcpip.SettableTransportProtocolOption{&recovery, &sack, &cc, &tuning, &receive, &send} {
+	rto := tcpip.TCPMinRTOOption(c.MinRTO)
+	for _, o := range []tcpip.SettableTransportProtocolOption{&recovery, &sack, &cc, &tuning, &receive, &send, &rto} {
 		if err := ns.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("stack: netstack refuses %T: %s", o, err)
 		}

@@ -22,14 +22,14 @@ func settings() []setting {
 		return func(c *stack.Config) { c.SendBuffer = b }
 	}
 	rack, delay, fixed := tcpip.TCPRACKLossDetection, tcpip.TCPDelayEnabled(true), tcpip.TCPModerateReceiveBufferOption(false)
-	early := tcpip.TCPMinRTOOption(50 * time.Millisecond)
 	return []setting{
 		{name: "defaults"},
 		{name: "no SACK", config: func(c *stack.Config) { c.DisableSACK = true }},
 		{name: "RACK", options: []tcpip.SettableTransportProtocolOption{&rack}},
 		{name: "reno", config: func(c *stack.Config) { c.CongestionControl = "reno" }},
 		{name: "Nagle", options: []tcpip.SettableTransportProtocolOption{&delay}},
-		{name: "RTO 50ms", options: []tcpip.SettableTransportProtocolOption{&early}},
+		{name: "RTO 50ms", config: func(c *stack.Config) { c.MinRTO = 50 * time.Millisecond }},
+		{name: "RTO 100ms", config: func(c *stack.Config) { c.MinRTO = 100 * time.Millisecond }},
 		{name: "rcv 1M", config: receive(stack.BufferSize{Max: 1 << 20})},
 		{name: "rcv 4M", config: receive(stack.BufferSize{Max: 4 << 20})},
 		{name: "rcv 8M", config: receive(stack.BufferSize{Max: 8 << 20})},
