@@ -1,6 +1,7 @@
 package fastopen
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -155,8 +156,10 @@ func (c *child) end() {
 	l := c.link
 	if in, taken, ok := c.machine.Bytes(); ok {
 		l.opened.add(c.key, Accepted{BytesInSYN: in, BytesTaken: taken})
-		l.log.Debug("fast open accepted", slog.String("local", c.key.local.String()),
-			slog.String("remote", c.key.remote.String()), slog.Int("in_syn", in), slog.Int("taken", taken))
+		if l.log.Enabled(context.Background(), slog.LevelDebug) {
+			l.log.Debug("fast open accepted", slog.String("local", c.key.local.String()),
+				slog.String("remote", c.key.remote.String()), slog.Int("in_syn", in), slog.Int("taken", taken))
+		}
 	}
 	l.table.remove(c.key, c)
 	l.active.Add(-1)

@@ -26,9 +26,7 @@ type OfferOptions struct {
 // endpoint's packets (tcpip.Endpoint.SetOwner) it lets the Link find it without
 // a look-up. It is safe for concurrent use.
 type Flow struct {
-	link    *Link
-	mode    Mode
-	payload []byte
+	link *Link
 
 	// done says that no packet of the connection is changed any more; floor,
 	// that packets going down are left alone from this sequence number on (set
@@ -36,13 +34,21 @@ type Flow struct {
 	done  atomic.Bool
 	floor atomic.Uint64
 
-	mu      sync.Mutex
-	client  *tfo.Client // guarded by mu; nil before the SYN
-	key     key         // guarded by mu
-	outcome Outcome     // guarded by mu; the client's last word
-	alarm   alarm       // guarded by mu
-	egress  egress      // guarded by mu; of the newest packet going down
-	linkHdr []byte      // guarded by mu; of the newest packet coming up
+	mu       sync.Mutex
+	outcome  Outcome // guarded by mu; the client's last word
+	*attempt         // guarded by mu; nil once done
+}
+
+// attempt is what a Flow needs while its connection is being opened. It is let go of
+// with the opening: the Flow lives as long as the connection.
+type attempt struct {
+	mode    Mode
+	payload []byte
+	client  *tfo.Client // nil before the SYN
+	key     key
+	alarm   alarm
+	egress  egress // of the newest packet going down
+	linkHdr []byte // of the newest packet coming up
 }
 
 const floorSet = 1 << 32
@@ -55,7 +61,7 @@ func (l *Link) Offer(o OfferOptions) *Flow {
 	if most == 0 {
 		most = maxEthernetSegment
 	}
-	f := &Flow{link: l, mode: o.Mode}
+	f := &Flow{link: l, attempt: &attempt{mode: o.Mode}}
 	f.payload = append(f.payload, o.Payload[:min(len(o.Payload), most)]...)
 	f.outcome.Wanted = f.resolve() != ModeOff
 	l.active.Add(1)
@@ -82,7 +88,7 @@ func (*Flow) KGID() uint32 { return 0 }
 func (f *Flow) Outcome() Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.client != nil {
+	if f.attempt != nil && f.client != nil {
 		return f.client.Outcome()
 	}
 	return f.outcome
@@ -110,7 +116,7 @@ func (f *Flow) Release() {
 func (f *Flow) unparsable() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.client == nil && !f.done.Load() {
+	if !f.done.Load() && f.client == nil {
 		f.outcome.Reason, f.outcome.Done = tfo.ReasonUnparsable, true
 		f.end()
 	}
@@ -161,13 +167,14 @@ func (f *Flow) carry(out tfo.Out) (down []seg.Segment) {
 func (f *Flow) expire() {
 	f.mu.Lock()
 	var down []seg.Segment
+	var e egress
 	if !f.done.Load() {
 		f.alarm.rang()
+		e = f.egress
 		out := f.client.Expire(f.link.now())
 		f.link.tellStep(f.key, nil, true, out)
 		down = f.carry(out)
 	}
-	e := f.egress
 	f.mu.Unlock()
 	f.link.up.wake()
 	f.link.send(down, e)
@@ -181,7 +188,7 @@ func (f *Flow) end() {
 	f.alarm.stop()
 	f.link.table.remove(f.key, f)
 	f.link.active.Add(-1)
-	f.payload = nil
+	f.attempt = nil
 }
 
 // displaced ends the flow because its ports belong to another connection now.

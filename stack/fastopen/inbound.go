@@ -120,9 +120,13 @@ func (f *Flow) up(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) (
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.done.Load() { // since it was looked up
+		f.link.up.push(f.link, upItem{proto: proto, pkt: pkt.IncRef()})
+		return nil, egress{}
+	}
 	out := tfo.Out{Pass: true}
 	switch {
-	case f.done.Load() || damaged:
+	case damaged:
 		// Netstack counts and drops what is damaged.
 	case err == nil:
 		f.linkHdr = append(f.linkHdr[:0], pkt.LinkHeader().Slice()...)
@@ -136,8 +140,6 @@ func (f *Flow) up(proto tcpip.NetworkProtocolNumber, pkt *gstack.PacketBuffer) (
 	if out.Pass {
 		f.link.up.push(f.link, upItem{proto: proto, pkt: pkt.IncRef()})
 	}
-	if f.done.Load() {
-		return nil, egress{}
-	}
-	return f.carry(out), f.egress
+	e := f.egress // before the flow may end
+	return f.carry(out), e
 }

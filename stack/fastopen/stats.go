@@ -1,6 +1,7 @@
 package fastopen
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -88,6 +89,9 @@ func (l *Link) observe(was, is Outcome, lesson *tfo.Lesson, k key) {
 		l.stats.active.Add(1)
 	default:
 		l.stats.activeFail.Add(1)
+	}
+	if !l.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
 	}
 	l.log.Debug("fast open", slog.String("local", k.local.String()), slog.String("remote", k.remote.String()),
 		slog.Int("in_syn", is.BytesInSYN), slog.Int("accepted", is.BytesAccepted),
