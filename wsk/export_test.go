@@ -106,6 +106,9 @@ func (f *flow) left() int {
 		n++
 	}
 	n += len(f.in.held) + len(f.in.retained) + f.in.bytes
+	if f.dg == nil {
+		return n
+	}
 	return n + len(f.dg.held) + len(f.dg.retained) + f.dg.bytes
 }
 

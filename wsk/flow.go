@@ -20,9 +20,9 @@ import (
 type flow struct {
 	client   *Client
 	category *category
-	family   uint16
 	self     any       // *ConnectionSocket, *ListenSocket ...: what the client holds
 	observed *Observed // nil without an Observer
+	family   uint16
 
 	// kicks counts the wake-ups that the worker has not looked at; whoever raises
 	// it from zero starts the worker. No lock may be needed to kick: the transport
@@ -37,15 +37,20 @@ type flow struct {
 
 	mu sync.Mutex // before irp's lock and the transport's; guards all below
 
-	context   any // the SocketContext
-	state     State
-	latched   ntstatus.Status // what ended the connection, in Aborted
-	calls     int             // calls that have entered and not left
-	transport Transport       // nil only in Bound, when a failed connect's port was lost
-	datagram  Datagram        // of a datagram socket, which has no other
-	local     netip.AddrPort  // as bound, then as connected
+	state    State
+	finSent  bool            // CloseWrite was called
+	finAcked bool            // the peer had acknowledged the FIN at the last look
+	pushing  bool            // Nagle is off for a send with FlagNoDelay
+	fault    Fault           // of the call that is going on
+	latched  ntstatus.Status // what ended the connection, in Aborted
+
+	context   any            // the SocketContext
+	calls     int            // calls that have entered and not left
+	transport Transport      // nil only in Bound, when a failed connect's port was lost
+	datagram  Datagram       // of a datagram socket, which has no other
+	local     netip.AddrPort // as bound, then as connected
 	remote    netip.AddrPort
-	options   options
+	options   *options // never written to: whatever sets one makes others
 
 	connect *op
 	accepts []*op // first in, first served
@@ -54,25 +59,21 @@ type flow struct {
 	waits   []*op // for a change of the network's addresses; in no order
 	closing *op
 
-	written   uint64 // bytes that the transport took
-	acked     uint64 // of those, acknowledged by the peer at the last look
-	finSent   bool   // CloseWrite was called
-	finAcked  bool   // the peer had acknowledged the FIN at the last look
-	pushing   bool   // Nagle is off for a send with FlagNoDelay
-	finished  []*op  // decided; their routines are still to be called
-	spare     []*op  // the memory of the finished before these
-	inHand    int    // of those, the ones whose routines the worker is calling
-	discarded []byte // where drained bytes go
+	written   uint64           // bytes that the transport took
+	acked     uint64           // of those, acknowledged by the peer at the last look
+	finished  []*op            // decided; their routines are still to be called
+	spare     []*op            // the memory of the finished before these
+	inHand    int              // of those, the ones whose routines the worker is calling
+	discarded *[drainSize]byte // where drained bytes go
 
 	in     indications
-	dg     datagrams
+	dg     *datagrams // of a datagram socket
 	events events
 	offer  *offer // of a socket that an AcceptEvent callback is looking at
 
 	inspected RequestID // the request that an accepted socket came from; 0: none
 	speak     func()    // ends silence, in Silent
 	claim     *claim    // what it has in the provider's table of binds
-	fault     Fault     // of the call that is going on
 }
 
 // op is one operation. Those that move data are used again and again, so nothing
@@ -81,26 +82,27 @@ type flow struct {
 type op struct {
 	flow *flow
 	call *Call // nil without an Observer
-	kind kind
 	req  irp.Request
+
+	kind      kind
+	stillborn bool // of SocketConnect: the socket goes if this fails
+	final     bool // the socket is gone once this one's routine has returned
+	flags     uint32
 
 	segs  [][]byte    // what is still to be moved
 	few   [few][]byte // the memory of segs, if that is enough
 	total int         // bytes asked for
 	done  int         // bytes moved
-	flags uint32
-	mark  uint64 // stream offset behind a send's last byte, once it is all written
+	mark  uint64      // stream offset behind a send's last byte, once it is all written
 
-	accept    *acceptRequest
-	send      *sendRequest
-	receive   *receiveRequest
-	stillborn bool // of SocketConnect: the socket goes if this fails
-	final     bool // the socket is gone once this one's routine has returned
-	result    irp.StatusBlock
+	accept  *acceptRequest
+	send    *sendRequest
+	receive *receiveRequest
+	result  irp.StatusBlock
 }
 
-// few is as many pieces as most chains have.
-const few = 4
+// few is as many pieces as most chains have: data, and a header before it.
+const few = 2
 
 // newOp returns an operation without a request.
 func (f *flow) newOp(c *Call) *op {

@@ -33,7 +33,7 @@ func (f *flow) giveUp(from State) {
 	if f.datagram != nil {
 		// The socket is gone whatever a transport says to that.
 		_ = f.datagram.Close()
-		f.dg = datagrams{}
+		*f.dg = datagrams{}
 	}
 	t := f.transport
 	if t == nil {

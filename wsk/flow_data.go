@@ -205,9 +205,9 @@ func (f *flow) target(o *op) [][]byte {
 		return o.segs
 	}
 	if f.discarded == nil {
-		f.discarded = make([]byte, drainSize)
+		f.discarded = new([drainSize]byte)
 	}
-	return [][]byte{f.discarded}
+	return [][]byte{f.discarded[:]}
 }
 
 // stepSend hands the sends down in order, looks how the connection is, and

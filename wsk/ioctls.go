@@ -112,7 +112,7 @@ func (f *flow) keepAliveValues(r *ioctlRequest) ntstatus.Status {
 	if len(r.input) < 12 {
 		return f.fail(FaultFlags, ntstatus.InvalidParameter)
 	}
-	changed := f.options
+	changed := *f.options
 	if changed.keepAlive = binary.LittleEndian.Uint32(r.input) != 0; changed.keepAlive {
 		idle, interval := binary.LittleEndian.Uint32(r.input[4:]), binary.LittleEndian.Uint32(r.input[8:])
 		if idle == 0 || interval == 0 || idle > maxSeconds*1000 || interval > maxSeconds*1000 {
@@ -126,7 +126,7 @@ func (f *flow) keepAliveValues(r *ioctlRequest) ntstatus.Status {
 	if err := f.tell(&option{apply: options.applyKeepAlive}, changed); err != nil {
 		return statusOf(err, setting)
 	}
-	f.options = changed
+	f.options = &changed
 	return ntstatus.Success
 }
 

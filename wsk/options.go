@@ -76,6 +76,23 @@ func defaultOptions(family, socketType uint16) options {
 	}
 }
 
+// defaults are the options that a socket begins with. All of a kind share them.
+func (p *Provider) defaults(family, socketType uint16) *options {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := kindOfSocket{family, socketType}
+	if p.firstOptions[k] == nil {
+		if p.firstOptions == nil {
+			p.firstOptions = map[kindOfSocket]*options{}
+		}
+		o := defaultOptions(family, socketType)
+		p.firstOptions[k] = &o
+	}
+	return p.firstOptions[k]
+}
+
+type kindOfSocket struct{ family, socketType uint16 }
+
 // applyTo sets everything that differs from a new transport's.
 func (o options) applyTo(t Transport, family uint16) error {
 	errs := []error{t.SetNoDelay(o.noDelay)}
@@ -264,12 +281,12 @@ func (f *flow) setOption(opt *option, input []byte) ntstatus.Status {
 			return status
 		}
 	}
-	changed := f.options
+	changed := *f.options
 	opt.set(&changed, value)
 	if err := f.tell(opt, changed); err != nil {
 		return statusOf(err, setting)
 	}
-	f.options = changed
+	f.options = &changed
 	return ntstatus.Success
 }
 
@@ -330,7 +347,7 @@ func (f *flow) getOption(o *op, opt *option, output []byte) ntstatus.Status {
 	value, err := uint32(0), error(nil)
 	if opt.of != nil {
 		value = opt.of(f)
-	} else if value, err = opt.get(f.options, f.adjustable()); err != nil {
+	} else if value, err = opt.get(*f.options, f.adjustable()); err != nil {
 		return statusOf(err, setting)
 	}
 	if one {

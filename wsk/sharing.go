@@ -83,6 +83,7 @@ type claim struct {
 	v4, v6 bool       // the families that a wildcard stands for
 	mode   bindMode
 	remote netip.AddrPort // of a connection
+	next   *claim         // of the same place
 }
 
 func newClaim(o options, family uint16, addr netip.AddrPort) *claim {
@@ -138,18 +139,16 @@ func (c *claim) after(first *claim) ntstatus.Status {
 func (p *Provider) enter(c *claim) ntstatus.Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for first := range p.claims[c.place] {
+	for first := p.claims[c.place]; first != nil; first = first.next {
 		if status := c.after(first); status != ntstatus.Success {
 			return status
 		}
 	}
 	if p.claims == nil {
-		p.claims = map[place]map[*claim]struct{}{}
+		p.claims = map[place]*claim{}
 	}
-	if p.claims[c.place] == nil {
-		p.claims[c.place] = map[*claim]struct{}{}
-	}
-	p.claims[c.place][c] = struct{}{}
+	c.next = p.claims[c.place]
+	p.claims[c.place] = c
 	return ntstatus.Success
 }
 
@@ -157,9 +156,19 @@ func (p *Provider) enter(c *claim) ntstatus.Status {
 func (p *Provider) remove(c *claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.claims[c.place], c)
-	if len(p.claims[c.place]) == 0 {
+	first := p.claims[c.place]
+	at := &first
+	for *at != nil && *at != c {
+		at = &(*at).next
+	}
+	if *at == nil { // it never got in
+		return
+	}
+	*at, c.next = c.next, nil
+	if first == nil {
 		delete(p.claims, c.place)
+	} else {
+		p.claims[c.place] = first
 	}
 }
 
@@ -172,7 +181,7 @@ func (p *Provider) aim(c *claim, remote netip.AddrPort) ntstatus.Status {
 	remote = unmapped(remote)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for other := range p.claims[c.place] {
+	for other := p.claims[c.place]; other != nil; other = other.next {
 		if other != c && remote.IsValid() && other.remote == remote && other.meets(c) {
 			return ntstatus.AddressAlreadyExists
 		}
@@ -199,7 +208,7 @@ func (f *flow) bindTransport(addr netip.AddrPort) ntstatus.Status {
 		return statusOf(t.Bind(f.local), binding)
 	}
 	p := f.client.provider
-	c := newClaim(f.options, f.family, addr)
+	c := newClaim(*f.options, f.family, addr)
 	if addr.Port() != 0 {
 		if status := p.enter(c); status != ntstatus.Success {
 			return status
