@@ -7,6 +7,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
+// specific says whether an address is one, and not the wildcard.
+func specific(a netip.Addr) bool { return a.IsValid() && !a.IsUnspecified() }
+
 // toTCPIP turns an address into netstack's form; the zero value and the
 // unspecified addresses become the empty address, netstack's wildcard.
 func toTCPIP(a netip.Addr) tcpip.Address {

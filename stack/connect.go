@@ -41,8 +41,9 @@ type ConnectOptions struct {
 // attempt is one connect, from Connect to its end.
 type attempt struct {
 	opts     ConnectOptions
-	deferred bool         // begun by a Write, whose caller thinks it is connected
-	pending  atomic.Int64 // bytes of opts.Data that netstack has not taken
+	deferred bool          // begun by a Write, whose caller thinks it is connected
+	pending  atomic.Int64  // bytes of opts.Data that netstack has not taken
+	signal   chan struct{} // from the socket's events; holds one
 	stop     chan struct{}
 	expired  chan struct{}
 	timer    tcpip.Timer
@@ -138,12 +139,13 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 		return err
 	}
 	k := e.sock
+	a.signal, a.stop, a.expired = newSignal(), make(chan struct{}), make(chan struct{})
 	e.flow = e.stack.link.Offer(fastopen.OfferOptions{Payload: a.opts.Data, Mode: a.opts.FastOpen})
 	k.mu.Lock()
 	k.flow = e.flow
 	k.mu.Unlock()
 	k.ep.SetOwner(e.flow)
-	k.connecting.Store(true)
+	k.worker.Store(&a.signal)
 	if err := k.ep.Connect(full(remote)); err != nil {
 		if _, started := err.(*tcpip.ErrConnectStarted); !started {
 			return e.undo(toErrno(err))
@@ -151,7 +153,6 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 	}
 	e.stack.acks.add(k)
 	a.pending.Store(int64(len(a.opts.Data)))
-	a.stop, a.expired = make(chan struct{}), make(chan struct{})
 	a.timer = e.stack.cfg.Clock.AfterFunc(a.opts.Timeout, func() { close(a.expired) })
 	e.phase, e.attempt = phaseConnecting, a
 	if err := e.stack.work(func() { e.connecting(k, a) }); err != nil {
@@ -173,23 +174,14 @@ func (e *Endpoint) prepare(remote netip.Addr) error {
 	if err := e.revive(); err != nil {
 		return err
 	}
-	if !e.isBound || e.bound.Addr().IsValid() && !e.bound.Addr().IsUnspecified() {
+	if !e.sock.wide {
 		return nil
 	}
 	local, err := e.stack.sourceFor(e.bound.Addr(), remote)
 	if err != nil {
 		return err
 	}
-	k, err := e.open(protocolOf(remote))
-	if err != nil {
-		return err
-	}
-	e.drop()
-	e.sock = k
-	if err := k.ep.Bind(tcpip.FullAddress{NIC: nicID, Addr: local, Port: e.bound.Port()}); err != nil {
-		return e.undo(toErrno(err))
-	}
-	return nil
+	return e.replace(protocolOf(remote), tcpip.FullAddress{NIC: nicID, Addr: local, Port: e.bound.Port()})
 }
 
 // sourceFor is the local address that connections from local, which may be the zero
@@ -223,18 +215,18 @@ func (e *Endpoint) connecting(k *socket, a *attempt) {
 		err = e.handOver(k, a)
 	}
 	e.concluded(k, a, err)
-	k.connecting.Store(false)
+	k.worker.Store(nil)
 	k.wake()
 }
 
 // wait waits for the next event of the socket.
-func (a *attempt) wait(k *socket) error {
+func (a *attempt) wait() error {
 	select {
 	case <-a.stop:
 		return net.ErrClosed
 	case <-a.expired:
 		return syscall.ETIMEDOUT
-	case <-k.signal:
+	case <-a.signal:
 		return nil
 	}
 }
@@ -252,7 +244,7 @@ func (e *Endpoint) handshake(k *socket, a *attempt) error {
 		default:
 			return nil
 		}
-		if err := a.wait(k); err != nil {
+		if err := a.wait(); err != nil {
 			return err
 		}
 	}
@@ -263,7 +255,7 @@ func (e *Endpoint) handOver(k *socket, a *attempt) error {
 	data := a.opts.Data
 	n, err := k.write([][]byte{data[len(data)-int(a.pending.Load()):]})
 	if errors.Is(err, syscall.EAGAIN) {
-		return a.wait(k)
+		return a.wait()
 	}
 	a.pending.Add(-int64(n))
 	return err

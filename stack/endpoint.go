@@ -55,10 +55,12 @@ type Endpoint struct {
 	// it held, and never calls anything that takes it.
 	mu       sync.RWMutex
 	phase    phase
-	proto    tcpip.NetworkProtocolNumber // the socket's family, as asked for
 	v6only   bool
-	bound    netip.AddrPort // what Bind was given, with the port it got
 	isBound  bool
+	inspect  bool                        // of SetInspect
+	accepted bool                        // came from Accept
+	proto    tcpip.NetworkProtocolNumber // the socket's family, as asked for
+	bound    netip.AddrPort              // what Bind was given, with the port it got; the local address, once closed
 	sock     *socket
 	options  options
 	attempt  *attempt // the connect under way, or deferred
@@ -66,12 +68,9 @@ type Endpoint struct {
 	connErr  error // why the last connect failed
 	flow     *fastopen.Flow
 	listener *fastopen.Listener // of ServeFastOpen
-	inspect  bool               // of SetInspect
 	requests *gate.Listener     // while it listens with inspect
 	request  RequestID          // that the connection came from
-	accepted bool               // came from Accept
-	came     fastopen.Outcome   // what Fast Open did for it, once that is known
-	lastAddr netip.AddrPort     // the local address, once closed
+	came     *fastopen.Outcome  // what Fast Open did for an accepted connection, once that is known
 }
 
 // NewEndpoint makes an endpoint: "tcp4", "tcp6" (IPv6 only) or "tcp" (an IPv6
@@ -163,14 +162,61 @@ func (e *Endpoint) Bind(local netip.AddrPort) error {
 // bind binds the socket and keeps what it got. Called with mu and Stack.ports
 // held.
 func (e *Endpoint) bind(local netip.AddrPort) error {
-	if err := e.sock.ep.Bind(full(local)); err != nil {
+	address := e.narrow(local.Addr())
+	if err := e.sock.ep.Bind(full(netip.AddrPortFrom(address, local.Port()))); err != nil {
 		return bindErrno(err)
 	}
+	e.sock.wide = !specific(address)
 	got, err := e.sock.ep.GetLocalAddress()
 	if err != nil {
 		return toErrno(err)
 	}
 	e.bound = netip.AddrPortFrom(local.Addr(), got.Port)
+	return nil
+}
+
+// narrow is the address to bind netstack's endpoint to. For the wildcard it is the
+// stack's only address, if the endpoint's family has but one: no other can come of
+// it when the endpoint connects, and it then need not be replaced (see prepare).
+func (e *Endpoint) narrow(local netip.Addr) netip.Addr {
+	if specific(local) || e.proto == header.IPv6ProtocolNumber && !e.v6only {
+		return local
+	}
+	var only netip.Addr
+	for _, p := range e.stack.cfg.Addresses {
+		switch a := p.Addr(); {
+		case protocolOf(a) != e.proto:
+		case only.IsValid() || a.IsLinkLocalUnicast():
+			return local
+		default:
+			only = a
+		}
+	}
+	return only
+}
+
+// widen binds a socket that was bound narrowly to what Bind was given. Called with mu
+// and Stack.ports held.
+func (e *Endpoint) widen() error {
+	if !e.isBound || e.sock.wide || specific(e.bound.Addr()) {
+		return nil
+	}
+	return e.replace(e.proto, full(e.bound))
+}
+
+// replace provides another socket in place of the one that there is, on its port.
+// Called with mu and Stack.ports held.
+func (e *Endpoint) replace(proto tcpip.NetworkProtocolNumber, local tcpip.FullAddress) error {
+	k, err := e.open(proto)
+	if err != nil {
+		return err
+	}
+	e.drop()
+	e.sock = k
+	if err := k.ep.Bind(local); err != nil {
+		return e.undo(toErrno(err))
+	}
+	k.wide = local.Addr == tcpip.Address{}
 	return nil
 }
 
@@ -223,8 +269,11 @@ func (e *Endpoint) LocalAddr() netip.AddrPort {
 }
 
 func (e *Endpoint) localAddr() netip.AddrPort {
-	if e.sock == nil || e.phase == phaseClosed {
-		return e.lastAddr
+	switch {
+	case e.phase == phaseClosed:
+		return e.bound
+	case e.sock == nil:
+		return netip.AddrPort{}
 	}
 	wildcard := netip.IPv6Unspecified()
 	if e.proto == header.IPv4ProtocolNumber {
@@ -233,6 +282,9 @@ func (e *Endpoint) localAddr() netip.AddrPort {
 	got, err := e.sock.ep.GetLocalAddress()
 	if err != nil {
 		return netip.AddrPortFrom(wildcard, 0)
+	}
+	if e.phase <= phaseDeferred && !specific(e.bound.Addr()) {
+		return netip.AddrPortFrom(wildcard, got.Port) // whatever netstack was told
 	}
 	return netip.AddrPortFrom(fromTCPIP(got.Addr, wildcard), got.Port)
 }
@@ -268,14 +320,16 @@ func (e *Endpoint) FastOpenInfo() fastopen.Outcome {
 func (e *Endpoint) cameIn() fastopen.Outcome {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.came.Wanted {
-		return e.came
+	if e.came != nil {
+		return *e.came
 	}
-	if a, ok := e.stack.link.Accepted(e.localAddr(), e.remote); ok {
-		e.came = fastopen.Outcome{Wanted: true, Answered: true, Done: true,
-			BytesInSYN: a.BytesInSYN, BytesAccepted: a.BytesTaken}
+	a, ok := e.stack.link.Accepted(e.localAddr(), e.remote)
+	if !ok {
+		return fastopen.Outcome{}
 	}
-	return e.came
+	e.came = &fastopen.Outcome{Wanted: true, Answered: true, Done: true,
+		BytesInSYN: a.BytesInSYN, BytesAccepted: a.BytesTaken}
+	return *e.came
 }
 
 // camePending says whether the connection came from Accept, and whether its client

@@ -199,7 +199,7 @@ func (e *Endpoint) Abort() {
 
 // retire ends the endpoint for its caller. Called with mu held.
 func (e *Endpoint) retire() {
-	e.lastAddr = e.localAddr()
+	e.bound = e.localAddr()
 	e.phase = phaseClosed
 	e.stopInspecting()
 	if e.listener != nil {

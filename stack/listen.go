@@ -37,6 +37,11 @@ func (e *Endpoint) Listen(backlog int) error {
 	if err := e.revive(); err != nil {
 		return err
 	}
+	if e.phase == phaseIdle {
+		if err := e.widen(); err != nil {
+			return err
+		}
+	}
 	e.startInspecting(backlog)
 	// Netstack calls a queue of backlog full; with 0 it would never accept.
 	if err := e.sock.ep.Listen(backlog + 1); err != nil {

@@ -30,11 +30,11 @@ type socket struct {
 	ep    tcpip.Endpoint
 	queue *waiter.Queue
 	entry waiter.Entry
+	wide  bool // bound to the wildcard; guarded by Endpoint.mu
 
-	// signal wakes the connect worker; it holds one wake-up. While there is a worker
-	// nobody else is woken: it tells how the connect ended.
-	signal     chan struct{}
-	connecting atomic.Bool
+	// worker wakes the connect worker; it holds one wake-up. While there is a worker
+	// nobody else is woken: it tells how the connect ended. Nil without one.
+	worker atomic.Pointer[chan struct{}]
 
 	// written counts the bytes netstack has taken. It moves only with netstack's
 	// lock held, as acked does, so their difference at a probe is exactly what
@@ -62,7 +62,7 @@ var _ waiter.EventListener = (*socket)(nil)
 // newSocket makes a socket over a netstack endpoint that make provides, which
 // uses the socket's queue or sets another.
 func (s *Stack) newSocket(owner *Endpoint, make func(*socket) (tcpip.Endpoint, error)) (*socket, error) {
-	k := &socket{stack: s, owner: owner, queue: new(waiter.Queue), signal: newSignal()}
+	k := &socket{stack: s, owner: owner, queue: new(waiter.Queue)}
 	ep, err := make(k)
 	if err != nil {
 		return nil, err
@@ -106,8 +106,8 @@ func (k *socket) progressed(used int64) {
 }
 
 func (k *socket) wake() {
-	if k.connecting.Load() {
-		k.wakeWorker()
+	if worker := k.worker.Load(); worker != nil {
+		k.wakeWorker(*worker)
 		return
 	}
 	k.stack.stir()
@@ -116,18 +116,16 @@ func (k *socket) wake() {
 	}
 }
 
-func (k *socket) wakeWorker() {
-	if len(k.signal) > 0 {
+func (k *socket) wakeWorker(worker chan struct{}) {
+	if len(worker) > 0 {
 		return // not seen yet
 	}
 	if in := k.stack.cfg.WakeWorker; in != nil {
-		in(k.signalWorker)
+		in(func() { signal(worker) })
 	} else {
-		k.signalWorker()
+		signal(worker)
 	}
 }
-
-func (k *socket) signalWorker() { signal(k.signal) }
 
 // isOver says whether netstack is done with the endpoint.
 func (k *socket) isOver() bool {
