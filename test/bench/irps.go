@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/wskstack/wskstack/stack"
@@ -47,20 +48,26 @@ func newViaIRPs(owner *Subject, s *stack.Stack) (dialer, error) {
 
 func (v *viaIRPs) dial(to netip.AddrPort, data []byte, fastOpen bool) (conn, error) {
 	remote := wsk.SockAddrFrom(to)
-	s, err := await.Socket[*wsk.ConnectionSocket](v.npi, remote.Family, wsk.SOCK_STREAM, wsk.IPPROTO_TCP,
-		wsk.FlagConnectionSocket, nil, nil).Sync(requestLimit).Get()
+	c := &irpConn{}
+	r := &c.receive // it receives later; until then it opens
+	_, err := r.do(func(i *irp.IRP) ntstatus.Status {
+		return v.npi.Dispatch.Socket(v.npi.Client, remote.Family, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagConnectionSocket, nil, nil, i)
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := &irpConn{s: s, receive: newRequest()}
+	c.s = r.irp.IoStatus().Object.(*wsk.ConnectionSocket)
 	if fastOpen {
-		_, err = await.SetOption(s, wsk.IPPROTO_TCP, wsk.TCP_FASTOPEN, 1).Sync(requestLimit).Get()
+		_, err = r.do(func(i *irp.IRP) ntstatus.Status {
+			return c.s.ControlSocket(wsk.SetOption, wsk.TCP_FASTOPEN, wsk.IPPROTO_TCP, []byte{1, 0, 0, 0}, nil, nil, i)
+		})
 	}
 	if err == nil {
-		_, err = await.Bind(s, wsk.SockAddr{Family: remote.Family}).Sync(requestLimit).Get()
+		_, err = r.do(func(i *irp.IRP) ntstatus.Status { return c.s.Bind(&wsk.SockAddr{Family: remote.Family}, 0, i) })
 	}
 	if err == nil {
-		_, err = await.ConnectEx(s, remote, data).Sync(requestLimit).Get()
+		r.describe(data)
+		_, err = r.do(func(i *irp.IRP) ntstatus.Status { return c.s.ConnectEx(&remote, &r.buf, 0, i) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -75,42 +82,57 @@ const depth = 8
 // irpConn is a WSK socket. Its IRPs are used again and again.
 type irpConn struct {
 	s       *wsk.ConnectionSocket
-	sends   [depth]*request
+	sends   []*request // an idle connection sends nothing, and has none
 	next    int
-	receive *request
+	receive request
 }
 
 // request is an IRP with the event that its completion routine sets.
 type request struct {
 	irp    irp.IRP
-	event  chan struct{}
+	event  sync.WaitGroup
 	buf    wsk.Buf
 	mdl    wsk.MDL
 	flying bool
 }
 
-func newRequest() *request { return &request{event: make(chan struct{}, 1)} }
+// describe makes b what the request's buffer describes.
+func (r *request) describe(b []byte) {
+	r.mdl.Data = b
+	r.buf = wsk.Buf{MDL: &r.mdl, Length: uint64(len(b))}
+}
+
+// begin hands the request in.
+func (r *request) begin(call func(*irp.IRP) ntstatus.Status) {
+	r.irp.Reuse(ntstatus.Unsuccessful)
+	r.irp.SetCompletionRoutine(completed, r)
+	r.flying = true
+	r.event.Add(1)
+	call(&r.irp)
+}
+
+// do hands the request in and waits for its end.
+func (r *request) do(call func(*irp.IRP) ntstatus.Status) (int, error) {
+	r.begin(call)
+	return r.wait()
+}
 
 // start hands the request in for b, which is the provider's until wait.
 func (r *request) start(b []byte, call func(*wsk.Buf, uint32, *irp.IRP) ntstatus.Status) {
-	r.irp.Reuse(ntstatus.Unsuccessful)
-	r.irp.SetCompletionRoutine(completed, r)
-	r.mdl.Data = b
-	r.buf = wsk.Buf{MDL: &r.mdl, Length: uint64(len(b))}
-	r.flying = true
-	call(&r.buf, 0, &r.irp)
+	r.describe(b)
+	r.begin(func(i *irp.IRP) ntstatus.Status { return call(&r.buf, 0, i) })
 }
 
 // completed sets the event, whatever the result.
 func completed(_ *irp.IRP, context any) {
-	context.(*request).event <- struct{}{}
+	context.(*request).event.Done()
 }
 
 func (r *request) wait() (int, error) {
 	if !r.flying {
 		return 0, nil
 	}
-	<-r.event
+	r.event.Wait()
 	r.flying = false
 	block := r.irp.IoStatus()
 	return int(block.Information), block.Status.Err()
@@ -129,11 +151,10 @@ func (c *irpConn) Read(b []byte) (int, error) {
 // Write implements conn, but for this: b has to stay as it is until the connection
 // is closed. It waits for the send that was handed in depth writes ago.
 func (c *irpConn) Write(b []byte) (int, error) {
-	r := c.sends[c.next%depth]
-	if r == nil { // an idle connection sends nothing
-		r = newRequest()
-		c.sends[c.next%depth] = r
+	if len(c.sends) < depth {
+		c.sends = append(c.sends, new(request))
 	}
+	r := c.sends[c.next%depth]
 	c.next++
 	if _, err := r.wait(); err != nil {
 		return 0, err
@@ -152,9 +173,7 @@ func (c *irpConn) CloseWrite() error {
 func (c *irpConn) Close() error {
 	_, err := await.CloseSocket(c.s).Sync(requestLimit).Get()
 	for _, r := range c.sends {
-		if r != nil {
-			_, _ = r.wait()
-		}
+		_, _ = r.wait()
 	}
 	return err
 }

@@ -31,14 +31,14 @@ type IRP struct {
 	mu sync.Mutex // a leaf; guards all below
 
 	state           State
+	pendingReturned bool
+	hooked          bool // in this turn the hook is being called, or was
+	allocated       bool // made by New
 	routine         CompletionRoutine
 	context         any
 	status          StatusBlock
-	pendingReturned bool
 	hook            func() // the operation's cancel hook while the provider owns the IRP
 	turn            uint64 // how often it was submitted
-	hooked          bool   // in this turn the hook is being called, or was
-	allocated       bool   // made by New
 	watcher         Watcher
 }
 
