@@ -43,9 +43,9 @@ type attempt struct {
 	opts     ConnectOptions
 	deferred bool          // begun by a Write, whose caller thinks it is connected
 	pending  atomic.Int64  // bytes of opts.Data that netstack has not taken
-	signal   chan struct{} // from the socket's events; holds one
-	stop     chan struct{}
-	expired  chan struct{}
+	signal   chan struct{} // of the socket's events, and of the two below; holds one
+	stopped  atomic.Bool   // by Close or Abort
+	expired  atomic.Bool   // after opts.Timeout
 	timer    tcpip.Timer
 	finish   bool // CloseWrite once the data is written; guarded by Endpoint.mu
 	deaf     bool // CloseRead likewise
@@ -139,7 +139,7 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 		return err
 	}
 	k := e.sock
-	a.signal, a.stop, a.expired = newSignal(), make(chan struct{}), make(chan struct{})
+	a.signal = newSignal()
 	e.flow = e.stack.link.Offer(fastopen.OfferOptions{Payload: a.opts.Data, Mode: a.opts.FastOpen})
 	k.mu.Lock()
 	k.flow = e.flow
@@ -153,7 +153,7 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 	}
 	e.stack.acks.add(k)
 	a.pending.Store(int64(len(a.opts.Data)))
-	a.timer = e.stack.cfg.Clock.AfterFunc(a.opts.Timeout, func() { close(a.expired) })
+	a.timer = e.stack.cfg.Clock.AfterFunc(a.opts.Timeout, func() { a.end(&a.expired) })
 	e.phase, e.attempt = phaseConnecting, a
 	if err := e.stack.work(func() { e.connecting(k, a) }); err != nil {
 		a.timer.Stop()
@@ -219,16 +219,22 @@ func (e *Endpoint) connecting(k *socket, a *attempt) {
 	k.wake()
 }
 
+// end makes the worker give up, if there is one.
+func (a *attempt) end(why *atomic.Bool) {
+	why.Store(true)
+	signal(a.signal)
+}
+
 // wait waits for the next event of the socket.
 func (a *attempt) wait() error {
-	select {
-	case <-a.stop:
+	<-a.signal
+	switch {
+	case a.stopped.Load():
 		return net.ErrClosed
-	case <-a.expired:
+	case a.expired.Load():
 		return syscall.ETIMEDOUT
-	case <-a.signal:
-		return nil
 	}
+	return nil
 }
 
 // handshake waits until the connection is established.

@@ -178,9 +178,7 @@ func (e *Endpoint) limitDelivery(k *socket, a *attempt) {
 func (e *Endpoint) stopAttempt() {
 	if a := e.attempt; a != nil {
 		e.attempt = nil
-		if a.stop != nil {
-			close(a.stop)
-		}
+		a.end(&a.stopped)
 	}
 }
 

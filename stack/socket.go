@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
@@ -46,8 +45,8 @@ type socket struct {
 	state   atomic.Uint32 // the state at the last probe
 	failure atomic.Pointer[error]
 
-	id      gstack.TransportEndpointID // guarded by watchers.mu
-	watched bool                       // guarded by watchers.mu
+	hash uint64  // guarded by watchers.mu; of the connection's addresses
+	next *socket // guarded by watchers.mu; with the same hash
 
 	// mu guards what follows. It is a leaf but for flow.Release and timer.Stop.
 	mu     sync.Mutex

@@ -90,7 +90,7 @@ func New(cfg Config) (*Stack, error) {
 		discard(cfg.Link)
 		return nil, err
 	}
-	s.acks.sockets = make(map[gstack.TransportEndpointID]*socket)
+	s.acks.start()
 	s.ns = newNetstack(&s.cfg, s.acks.probe)
 	err = configure(s.ns, &s.cfg)
 	if err == nil {

@@ -76,7 +76,7 @@ type flow struct {
 	claim     *claim    // what it has in the provider's table of binds
 }
 
-// op is one operation. Those that move data are used again and again, so nothing
+// op is one operation. Most are used again and again, so nothing
 // keeps one when its routine has returned: the cancel hook, which may be called even
 // later, knows the flow alone.
 type op struct {
@@ -120,7 +120,12 @@ func (f *flow) newOp(c *Call) *op {
 // recycle gives an operation back whose routine has returned, if it is of a kind
 // that nobody else can know.
 func (f *flow) recycle(o *op) {
-	if o.kind != kindSend && o.kind != kindReceive || o.accept != nil || o.send != nil || o.receive != nil || o.stillborn {
+	switch o.kind {
+	case kindAtOnce, kindConnect, kindSend, kindReceive:
+	default:
+		return
+	}
+	if o.accept != nil || o.send != nil || o.receive != nil || o.stillborn {
 		return
 	}
 	*o = op{}

@@ -18,9 +18,9 @@ const (
 // it.
 type indications struct {
 	held     []byte // read from the transport, and nobody has taken it
-	stopped  bool   // ReceiveEvent did not take all; a Receive starts it again
 	retained map[*DataIndication]int
-	bytes    int // the sum of retained
+	bytes    int  // the sum of retained
+	stopped  bool // ReceiveEvent did not take all; a Receive starts it again
 
 	ended   bool // the peer has ended the connection ...
 	aborted bool // ... by breaking it

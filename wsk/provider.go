@@ -22,7 +22,7 @@ func MakeVersion(major, minor uint8) uint16 { return uint16(major)<<8 | uint16(m
 type Provider struct {
 	mode     atomic.Uint32 // the CompletionMode
 	observer Observer      // does not change once there are clients or a network
-	ops      sync.Pool     // of *op, for those that move data
+	ops      sync.Pool     // of *op
 
 	// mu guards all below and the fields of every Client that say so. It is a leaf:
 	// taken under a socket's lock, and nothing is called with it held.
