@@ -431,9 +431,12 @@ func TestOffChangesNothing(t *testing.T) {
 		if o := c.flow.Outcome(); o.Wanted || o.Reason != tfo.ReasonOff {
 			t.Errorf("outcome %+v", o)
 		}
-		h.dial("hello", fastopen.ModeOff)
+		c = h.dial("hello", fastopen.ModeOff)
 		if s := h.next(); len(s.Payload()) != 0 {
 			t.Error("the connection's own mode does not count")
+		}
+		if o := c.flow.Outcome(); o.Wanted || !o.Done || o.Reason != tfo.ReasonOff || h.link.Stats().Reasons[tfo.ReasonOff] != 2 {
+			t.Errorf("outcome %+v, %v", o, h.link.Stats().Reasons)
 		}
 		h.dial("hello", fastopen.ModeCookieless)
 		if s := h.next(); string(s.Payload()) != "hello" || len(s.OptionBytes()) != 20 {

@@ -53,10 +53,22 @@ type attempt struct {
 
 const floorSet = 1 << 32
 
+// newNone makes the Flow of all connections that want no Fast Open: it is over from the
+// start, so they pay nothing for the layer, in time or in memory.
+func newNone(l *Link) *Flow {
+	f := &Flow{link: l, outcome: Outcome{Done: true, Reason: tfo.ReasonOff}}
+	f.done.Store(true)
+	return f
+}
+
 // Offer announces a connection: make the Flow the owner of the endpoint's packets
 // and connect. Every Flow needs a Release at its end, or the Link goes on looking
 // for its packets.
 func (l *Link) Offer(o OfferOptions) *Flow {
+	if o.Mode == ModeOff {
+		l.stats.reasons[tfo.ReasonOff].Add(1)
+		return l.none
+	}
 	most := l.cfg.MaxSegment
 	if most == 0 {
 		most = maxEthernetSegment

@@ -23,6 +23,7 @@ type Link struct {
 	log   *slog.Logger
 	cache *tfo.Cache
 	mode  atomic.Uint32
+	none  *Flow // see newNone
 
 	// active counts, in its lower half, the openings that may still have to
 	// change a packet, and in its upper half (oneListener) the listeners that
@@ -77,6 +78,7 @@ func New(lower gstack.LinkEndpoint, cfg Config) (*Link, error) {
 		cache:  tfo.NewCache(cfg.Peers),
 		opened: newOpened(), keys: tfo.NewKeyRing(cfg.Server.KeyLife, cfg.Server.Random), replays: tfo.NewReplays(cfg.Server.Replays),
 	}
+	l.none = newNone(l)
 	l.mode.Store(uint32(cfg.Mode))
 	l.up.kick = make(chan struct{}, 1)
 	l.Init(lower, l)
