@@ -323,12 +323,14 @@ func (d *Dialer) startTCP(ctx context.Context, network string, laddr, raddr neti
 
 // connected waits for the end of the connect.
 func (c *TCPConn) connected(ctx context.Context) error {
+	ready := c.writes.listen()
+	defer c.writes.rest()
 	for {
 		if done, err := c.ep.Connected(); done || err != nil {
 			return err
 		}
 		select {
-		case <-c.writes.ready:
+		case <-ready:
 		case <-ctx.Done():
 			return ended(ctx)
 		}

@@ -304,6 +304,8 @@ func (r *racing) why() error {
 
 // hand writes data whole, or until ctx ends.
 func (c *TCPConn) hand(ctx context.Context, data []byte) error {
+	ready := c.writes.listen()
+	defer c.writes.rest()
 	for len(data) > 0 {
 		n, err := c.ep.Write([][]byte{data})
 		data = data[n:]
@@ -314,7 +316,7 @@ func (c *TCPConn) hand(ctx context.Context, data []byte) error {
 			return err
 		}
 		select {
-		case <-c.writes.ready:
+		case <-ready:
 		case <-ctx.Done():
 			return ended(ctx)
 		}
