@@ -1,0 +1,112 @@
+package stack_test
+
+import (
+	"net/netip"
+	"syscall"
+	"testing"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/pipe"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/wskstack/wskstack/stack"
+)
+
+// TestBindToTheWildcard: below, an endpoint that is bound to the wildcard has the only
+// address of its family if there is but one; nobody can tell.
+func TestBindToTheWildcard(t *testing.T) {
+	second, late := netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("10.0.0.10")
+	for name, addresses := range map[string][]netip.Addr{
+		"one address": {addrA, addrA6}, "two addresses": {addrA, second},
+	} {
+		for _, network := range []string{"tcp4", "tcp"} {
+			t.Run(name+", "+network, func(t *testing.T) {
+				la, lb := pipe.New("", "", 1500)
+				a := newStack(t, stack.Config{Link: la, Addresses: prefixes(addresses...)})
+				b := newStack(t, stack.Config{Link: lb, Addresses: prefixes(addrB)})
+				_, at := listen(t, b, "tcp4", addrB)
+
+				e := wildcardBound(t, a, network, 0)
+				port := e.LocalAddr().Port()
+				dialTo(t, e, at)
+				if got := e.LocalAddr(); got != netip.AddrPortFrom(addrA, port) {
+					t.Errorf("connected from %v, bound to port %d", got, port)
+				}
+				if err := endpoint(t, a, network).Bind(netip.AddrPortFrom(netip.Addr{}, port)); err != syscall.EADDRINUSE {
+					t.Errorf("its port bound once more: %v", err)
+				}
+				e.Abort()
+
+				l := wildcardBound(t, a, network, port)
+				if err := l.Listen(1); err != nil {
+					t.Fatal(err)
+				}
+				if got := l.LocalAddr(); !got.Addr().IsUnspecified() || got.Port() != port {
+					t.Errorf("it listens on %v", got)
+				}
+				if err := a.Netstack().AddProtocolAddress(1, tcpip.ProtocolAddress{
+					Protocol: header.IPv4ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(late.As4()).WithPrefix(),
+				}, gstack.AddressProperties{}); err != nil {
+					t.Fatal(err)
+				}
+				dialTo(t, endpoint(t, b, "tcp4"), netip.AddrPortFrom(late, port))
+			})
+		}
+	}
+}
+
+// TestListenFailsThenConnect: an endpoint that could not listen connects from its port
+// and gives it back.
+func TestListenFailsThenConnect(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	_, at := listen(t, b, "tcp4", addrB)
+	bound := func(port uint16) *stack.Endpoint {
+		e := endpoint(t, a, "tcp4")
+		if err := e.SetReuseAddress(true); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Bind(netip.AddrPortFrom(netip.Addr{}, port)); err != nil {
+			t.Fatalf("Bind to port %d: %v", port, err)
+		}
+		return e
+	}
+	first := bound(0)
+	port := first.LocalAddr().Port()
+	second := bound(port)
+	if err := first.Listen(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Listen(1); err != syscall.EADDRINUSE {
+		t.Fatalf("the second listener: %v", err)
+	}
+	dialTo(t, second, at)
+	if got := second.LocalAddr(); got != netip.AddrPortFrom(addrA, port) {
+		t.Errorf("connected from %v, bound to port %d", got, port)
+	}
+	second.Abort()
+	first.Close()
+	wildcardBound(t, a, "tcp4", port)
+}
+
+func wildcardBound(t *testing.T, s *stack.Stack, network string, port uint16) *stack.Endpoint {
+	t.Helper()
+	e := endpoint(t, s, network)
+	if err := e.Bind(netip.AddrPortFrom(netip.Addr{}, port)); err != nil {
+		t.Fatalf("Bind to port %d: %v", port, err)
+	}
+	if got := e.LocalAddr(); !got.Addr().IsUnspecified() || got.Port() == 0 || port != 0 && got.Port() != port {
+		t.Errorf("bound to %v, asked for the wildcard and port %d", got, port)
+	}
+	return e
+}
+
+func dialTo(t *testing.T, e *stack.Endpoint, to netip.AddrPort) {
+	t.Helper()
+	if err := e.Connect(to, stack.ConnectOptions{}); err != nil {
+		t.Fatalf("Connect to %v: %v", to, err)
+	}
+	if err := connected(t, e); err != nil {
+		t.Fatalf("Connect to %v: %v", to, err)
+	}
+}
