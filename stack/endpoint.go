@@ -177,9 +177,10 @@ func (e *Endpoint) bind(local netip.AddrPort) error {
 
 // narrow is the address to bind netstack's endpoint to. For the wildcard it is the
 // stack's only address, if the endpoint's family has but one: no other can come of
-// it when the endpoint connects, and it then need not be replaced (see prepare).
+// it when the endpoint connects, and it then need not be replaced (see prepare). Who
+// shares a port is compared with the wildcard of others, and keeps it.
 func (e *Endpoint) narrow(local netip.Addr) netip.Addr {
-	if specific(local) || e.proto == header.IPv6ProtocolNumber && !e.v6only {
+	if specific(local) || e.proto == header.IPv6ProtocolNumber && !e.v6only || e.sock.ep.SocketOptions().GetReuseAddress() {
 		return local
 	}
 	var only netip.Addr
