@@ -56,9 +56,10 @@ func (w *watchers) remove(k *socket) {
 
 // find is the socket that was last added for a connection.
 func (w *watchers) find(id gstack.TransportEndpointID) *socket {
+	hash := maphash.Comparable(w.seed, id)
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	k := w.sockets[maphash.Comparable(w.seed, id)]
+	k := w.sockets[hash]
 	for k != nil && idOf(k) != id {
 		k = k.next
 	}
