@@ -180,7 +180,7 @@ func (e *Endpoint) bind(local netip.AddrPort) error {
 // it when the endpoint connects, and it then need not be replaced (see prepare). Who
 // shares a port is compared with the wildcard of others, and keeps it.
 func (e *Endpoint) narrow(local netip.Addr) netip.Addr {
-	if specific(local) || e.proto == header.IPv6ProtocolNumber && !e.v6only || e.sock.ep.SocketOptions().GetReuseAddress() {
+	if specific(local) || e.proto == header.IPv6ProtocolNumber && !e.v6only || e.sock.shares() {
 		return local
 	}
 	var only netip.Addr

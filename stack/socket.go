@@ -76,6 +76,12 @@ func (s *Stack) newSocket(owner *Endpoint, make func(*socket) (tcpip.Endpoint, e
 	return k, nil
 }
 
+// shares says whether the socket is to share its port with others that want it too.
+func (k *socket) shares() bool {
+	o := k.ep.SocketOptions()
+	return o.GetReuseAddress() || o.GetReusePort()
+}
+
 func newSignal() chan struct{} { return make(chan struct{}, 1) }
 
 // signal leaves a wake-up in a channel that holds one.
