@@ -46,7 +46,7 @@ const (
 // function is called when it may be worth another try.
 type Endpoint struct {
 	stack *Stack
-	wake  atomic.Pointer[func()]
+	wake  atomic.Pointer[func(waiter.EventMask)] // with what may be different
 	// linger is the endpoint's own close timeout in ns; 0: the stack's.
 	linger atomic.Int64
 
@@ -116,18 +116,22 @@ func (e *Endpoint) open(proto tcpip.NetworkProtocolNumber) (*socket, error) {
 }
 
 // SetWake sets the function that is called when the endpoint may have become
-// connected, readable, writable or acceptable, may have failed, or when the peer
-// has acknowledged bytes or the state has changed; of a connect it tells the end
-// only. It is called on goroutines and under locks of netstack's, spuriously too:
-// it must neither block nor call the endpoint, only signal. Nil: none. What happened before is not repeated, so
+// connected, readable, writable or acceptable, may have failed, when the state has
+// changed, and as WakeWhenUnacknowledged says; of a connect it tells the end
+// only. A full send buffer is writable again when half of it is free. It is called on
+// goroutines and under locks of netstack's, spuriously too: it must neither block nor
+// call the endpoint, only signal. Nil: none. What happened before is not repeated, so
 // look once after setting it.
 func (e *Endpoint) SetWake(f func()) {
 	if f == nil {
 		e.wake.Store(nil)
 		return
 	}
-	e.wake.Store(&f)
+	e.setWake(func(waiter.EventMask) { f() })
 }
+
+// setWake is SetWake for a function that wants to know of what.
+func (e *Endpoint) setWake(f func(waiter.EventMask)) { e.wake.Store(&f) }
 
 // Bind fixes the local port, an ephemeral one if it is 0, and the address unless
 // that is unspecified or the zero value: then the stack chooses it by its routes

@@ -79,6 +79,20 @@ func (e *Endpoint) Unacknowledged() int {
 	return n
 }
 
+// WakeWhenUnacknowledged asks for the wake function to be called, once, when no more
+// than most bytes are unacknowledged; a later call takes the place of an earlier one.
+// If that is so already, or the connection has broken, it is called before
+// WakeWhenUnacknowledged returns. Without a connection, or while it is being made,
+// nothing is asked for: the wake function is called in any case when the connect is
+// over.
+func (e *Endpoint) WakeWhenUnacknowledged(most int) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.phase == phaseConnected {
+		e.sock.wakeWhenUnacknowledged(most)
+	}
+}
+
 // Readable is how many bytes Read would return at most.
 func (e *Endpoint) Readable() int {
 	e.mu.RLock()

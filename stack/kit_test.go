@@ -83,7 +83,13 @@ func until(t testing.TB, e *stack.Endpoint, what string, cond func() bool) {
 	defer e.SetWake(nil)
 	limit := time.NewTimer(guard)
 	defer limit.Stop()
-	for !cond() {
+	for {
+		if left := e.Unacknowledged(); left > 0 {
+			e.WakeWhenUnacknowledged(left - 1)
+		}
+		if cond() {
+			return
+		}
 		select {
 		case <-woken:
 		case <-limit.C:

@@ -41,7 +41,10 @@ type socket struct {
 	written, acked atomic.Int64
 	// inSYN are the bytes that the peer acknowledged with its SYN-ACK. Netstack
 	// learns of that one round trip later (H-10); the peer's word is enough here.
-	inSYN   atomic.Int64
+	inSYN atomic.Int64
+	// wanted is the value of acked that the wake function is to be called for; 0:
+	// none.
+	wanted  atomic.Int64
 	state   atomic.Uint32 // the state at the last probe
 	failure atomic.Pointer[error]
 
@@ -97,27 +100,45 @@ func (k *socket) NotifyEvent(mask waiter.EventMask) {
 	if mask&waiter.EventHUp != 0 && k.isOver() {
 		k.died()
 	}
-	k.wake()
+	k.notify(mask)
 }
 
-// progressed is called after each segment with what is in the send buffer.
+// progressed is called after each segment with what is in the send buffer. It wakes
+// nobody for an acknowledgement that nobody waits for: a writer is told by netstack
+// when there is room worth waking it for, and if it were to come for each segment it
+// would keep the buffer from ever being half empty, which is when netstack enlarges it.
 func (k *socket) progressed(used int64) {
 	acked := k.written.Load() - used
-	moved := k.acked.Swap(acked) != acked
+	k.acked.Store(acked)
+	wanted := k.wanted.Load()
+	reached := wanted > 0 && acked >= wanted && k.wanted.CompareAndSwap(wanted, 0)
 	state := k.ep.State()
-	if k.state.Swap(state) != state || moved {
+	if k.state.Swap(state) != state || reached {
 		k.wake()
 	}
 }
 
-func (k *socket) wake() {
+// wakeWhenUnacknowledged is Endpoint.WakeWhenUnacknowledged.
+func (k *socket) wakeWhenUnacknowledged(most int) {
+	wanted := k.written.Load() - int64(most)
+	k.wanted.Store(wanted)
+	// A probe stores before it looks, as this does: one of the two sees the other.
+	if k.unacknowledged() <= most && k.wanted.CompareAndSwap(wanted, 0) {
+		k.wake()
+	}
+}
+
+func (k *socket) wake() { k.notify(events) }
+
+// notify wakes whoever waits for one of the events.
+func (k *socket) notify(mask waiter.EventMask) {
 	if worker := k.worker.Load(); worker != nil {
 		k.wakeWorker(*worker)
 		return
 	}
 	k.stack.stir()
 	if f := k.owner.wake.Load(); f != nil {
-		(*f)()
+		(*f)(mask)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/waiter"
+
 	"github.com/wskstack/wskstack/stack/fastopen"
 )
 
@@ -43,8 +45,19 @@ func newTCPConn(ep *Endpoint, network string) *TCPConn {
 	c := &TCPConn{ep: ep, network: network}
 	c.reads.init(ep.stack.cfg.Clock)
 	c.writes.init(ep.stack.cfg.Clock)
-	ep.SetWake(c.wake)
+	ep.setWake(c.happened)
 	return c
+}
+
+// happened wakes the waiting call that an event is for. What ends the connection, or
+// makes it, is for both.
+func (c *TCPConn) happened(mask waiter.EventMask) {
+	if mask&^waiter.WritableEvents != 0 {
+		c.reads.wake()
+	}
+	if mask&^(waiter.ReadableEvents|waiter.EventRdHUp) != 0 {
+		c.writes.wake()
+	}
 }
 
 // wake lets the waiting Read and Write look again.

@@ -196,6 +196,9 @@ func (f *flow) stepConnect() {
 			f.connected(o)
 			return
 		}
+		if err == nil {
+			f.awaitSent(f.written)
+		}
 	}
 	if err == nil {
 		return

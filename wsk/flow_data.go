@@ -236,6 +236,17 @@ func (f *flow) stepSend() {
 		f.happen(hapFINAcked)
 	}
 	f.push()
+	if len(f.sends) > 0 && f.sends[0].done == f.sends[0].total {
+		f.awaitSent(f.sends[0].mark)
+	}
+}
+
+// awaitSent has the worker woken when the stream up to mark has been sent, and not for
+// what is acknowledged before: a send in flight costs one wake-up, not one a segment.
+func (f *flow) awaitSent(mark uint64) {
+	if !f.sent(mark) {
+		f.transport.WakeWhenUnacknowledged(int(f.written - mark))
+	}
 }
 
 // write hands down what it can of o and reports whether that was all of it.

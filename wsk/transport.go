@@ -19,8 +19,9 @@ type Network interface {
 // goroutine at a time. wsk gives each transport up with Close or Abort.
 type Transport interface {
 	// SetWake is called once, first; what happened before is not told. wake is to be called whenever anything below
-	// may answer differently than before: connected, readable, writable, bytes or
-	// the FIN acknowledged, failed. wake only signals: it takes no lock and may be
+	// may answer differently than before: connected, readable, writable, the FIN
+	// acknowledged, failed; for acknowledged bytes as WakeWhenUnacknowledged says.
+	// wake only signals: it takes no lock and may be
 	// called from any goroutine and under any lock.
 	SetWake(wake func())
 
@@ -53,6 +54,10 @@ type Transport interface {
 	// ConnectOptions.Data) that the peer has not acknowledged yet. It may be
 	// anything once the connection has failed.
 	Unacknowledged() int
+	// WakeWhenUnacknowledged asks for wake to be called, once, when no more than most
+	// bytes are unacknowledged, at once if that is so; a later call takes the place
+	// of an earlier one. It is called only when the connect is done.
+	WakeWhenUnacknowledged(most int)
 	// CloseWrite sends a FIN after everything taken so far.
 	CloseWrite() error
 	// WriteClosed reports whether the peer has acknowledged the FIN. It may be

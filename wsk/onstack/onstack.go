@@ -88,8 +88,13 @@ func (t *transport) Connected() (wsk.Progress, error) {
 }
 
 // Err implements wsk.Transport: a write of nothing tells whether the connection
-// would take something. EPIPE is what it says behind our own FIN.
+// would take something. EPIPE is what it says behind our own FIN. It takes netstack's
+// lock, and what arrives meanwhile has to wait, so it is not asked while TCP's state
+// says that the connection lives.
 func (t *transport) Err() error {
+	if t.State() != stack.StateClosed {
+		return nil
+	}
 	_, err := t.Write(nil)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -2,6 +2,7 @@ package wsktest
 
 import (
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -35,6 +36,7 @@ type Peer struct {
 	window      int    // bytes that Write takes until it grows again; -1: no limit
 	received    []byte // from the transport, in order
 	acked       int
+	wanted      int    // the value of acked that the owner is to be woken for; 0: none
 	inbound     []byte // to the transport
 	fin         bool   // after inbound
 	finReceived bool
@@ -48,7 +50,7 @@ func NewPeer() *Peer {
 	p := &Peer{window: -1}
 	p.Transport = &Transport{
 		BindFunc: p.bind, ListenFunc: p.listen, AcceptFunc: p.accept, ConnectFunc: p.connect, ConnectedFunc: p.connected,
-		ReadFunc: p.read, ReadableFunc: p.readable, IdealBacklogFunc: p.idealBacklog, WriteFunc: p.write, UnacknowledgedFunc: p.unacknowledged,
+		ReadFunc: p.read, ReadableFunc: p.readable, IdealBacklogFunc: p.idealBacklog, WriteFunc: p.write, UnacknowledgedFunc: p.unacknowledged, WakeWhenUnacknowledgedFunc: p.wakeWhenUnacknowledged,
 		CloseWriteFunc: p.closeWrite, WriteClosedFunc: p.writeClosed, ErrFunc: p.failure,
 		LocalAddrFunc: p.localAddr, RemoteAddrFunc: p.remoteAddr,
 		CloseFunc: p.close, AbortFunc: p.abort,
@@ -103,12 +105,37 @@ func (p *Peer) Deliver(data []byte) {
 // FIN sends a FIN after everything delivered.
 func (p *Peer) FIN() { p.change(func() { p.fin = true }) }
 
-// Ack acknowledges n bytes more.
-func (p *Peer) Ack(n int) { p.change(func() { p.acked = min(p.acked+n, len(p.received)) }) }
+// Ack acknowledges n bytes more. The transport's owner is woken if it has asked for
+// that, and not otherwise.
+func (p *Peer) Ack(n int) {
+	p.mu.Lock()
+	p.acked = min(p.acked+n, len(p.received))
+	reached := p.reached()
+	p.mu.Unlock()
+	if reached {
+		p.Transport.Wake()
+	}
+}
 
 // AckAll acknowledges everything received, and a FIN.
 func (p *Peer) AckAll() {
-	p.change(func() { p.acked, p.finAcked = len(p.received), p.finReceived })
+	p.Ack(math.MaxInt32)
+	p.mu.Lock()
+	fin := p.finReceived && !p.finAcked
+	p.finAcked = p.finReceived
+	p.mu.Unlock()
+	if fin {
+		p.Transport.Wake()
+	}
+}
+
+// reached says, once, that the owner is to be woken. Precondition: p.mu is held.
+func (p *Peer) reached() bool {
+	if p.wanted == 0 || p.acked < p.wanted {
+		return false
+	}
+	p.wanted = 0
+	return true
 }
 
 // SetWindow makes Write take n bytes more and then nothing; -1: no limit.
@@ -262,6 +289,16 @@ func (p *Peer) unacknowledged() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.received) - p.acked
+}
+
+func (p *Peer) wakeWhenUnacknowledged(most int) {
+	p.mu.Lock()
+	p.wanted = len(p.received) - most
+	reached := p.reached()
+	p.mu.Unlock()
+	if reached {
+		p.Transport.Wake()
+	}
 }
 
 func (p *Peer) closeWrite() error {

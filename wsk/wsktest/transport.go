@@ -19,32 +19,33 @@ func (n Network) NewTransport(v6 bool) (wsk.Transport, error) { return n(v6) }
 // is used. A nil one does nothing and succeeds, with these exceptions: Connected
 // answers ProgressConnecting, Accept, Read and Write answer EAGAIN.
 type Transport struct {
-	BindFunc             func(local netip.AddrPort) error
-	ListenFunc           func(backlog int) error
-	AcceptFunc           func() (wsk.Transport, error)
-	ConnectFunc          func(remote netip.AddrPort, opts wsk.ConnectOptions) error
-	ConnectedFunc        func() (wsk.Progress, error)
-	ReadFunc             func(dst [][]byte) (int, error)
-	ReadableFunc         func() int
-	IdealBacklogFunc     func() int
-	WriteFunc            func(src [][]byte) (int, error)
-	UnacknowledgedFunc   func() int
-	CloseWriteFunc       func() error
-	WriteClosedFunc      func() bool
-	ErrFunc              func() error
-	LocalAddrFunc        func() netip.AddrPort
-	RemoteAddrFunc       func() netip.AddrPort
-	CloseFunc            func() error
-	AbortFunc            func()
-	SetNoDelayFunc       func(on bool) error
-	SetKeepAliveFunc     func(on bool, idle, interval time.Duration, count int) error
-	SetMaxSegmentFunc    func(bytes int) error
-	MaxSegmentFunc       func() (int, error)
-	SetV6OnlyFunc        func(on bool) error
-	SetReceiveBufferFunc func(bytes int) error
-	ReceiveBufferFunc    func() (int, error)
-	SetSendBufferFunc    func(bytes int) error
-	SendBufferFunc       func() (int, error)
+	BindFunc                   func(local netip.AddrPort) error
+	ListenFunc                 func(backlog int) error
+	AcceptFunc                 func() (wsk.Transport, error)
+	ConnectFunc                func(remote netip.AddrPort, opts wsk.ConnectOptions) error
+	ConnectedFunc              func() (wsk.Progress, error)
+	ReadFunc                   func(dst [][]byte) (int, error)
+	ReadableFunc               func() int
+	IdealBacklogFunc           func() int
+	WriteFunc                  func(src [][]byte) (int, error)
+	UnacknowledgedFunc         func() int
+	WakeWhenUnacknowledgedFunc func(most int)
+	CloseWriteFunc             func() error
+	WriteClosedFunc            func() bool
+	ErrFunc                    func() error
+	LocalAddrFunc              func() netip.AddrPort
+	RemoteAddrFunc             func() netip.AddrPort
+	CloseFunc                  func() error
+	AbortFunc                  func()
+	SetNoDelayFunc             func(on bool) error
+	SetKeepAliveFunc           func(on bool, idle, interval time.Duration, count int) error
+	SetMaxSegmentFunc          func(bytes int) error
+	MaxSegmentFunc             func() (int, error)
+	SetV6OnlyFunc              func(on bool) error
+	SetReceiveBufferFunc       func(bytes int) error
+	ReceiveBufferFunc          func() (int, error)
+	SetSendBufferFunc          func(bytes int) error
+	SendBufferFunc             func() (int, error)
 
 	// What a transport may be able to do besides. SetInspect and Silence without a
 	// function answer EOPNOTSUPP.
@@ -126,6 +127,13 @@ func (t *Transport) IdealBacklog() int { return get(t.IdealBacklogFunc) }
 
 // Unacknowledged implements wsk.Transport.
 func (t *Transport) Unacknowledged() int { return get(t.UnacknowledgedFunc) }
+
+// WakeWhenUnacknowledged implements wsk.Transport.
+func (t *Transport) WakeWhenUnacknowledged(most int) {
+	if t.WakeWhenUnacknowledgedFunc != nil {
+		t.WakeWhenUnacknowledgedFunc(most)
+	}
+}
 
 // CloseWrite implements wsk.Transport.
 func (t *Transport) CloseWrite() error { return get(t.CloseWriteFunc) }
