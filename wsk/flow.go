@@ -223,8 +223,29 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 	if status == ntstatus.Success {
 		f.finish(o, ntstatus.Success)
 	}
-	f.kick()
+	if status == ntstatus.Success || !f.begin(o) {
+		f.kick()
+	}
 	return ntstatus.Pending
+}
+
+// begin moves what can be moved of o at once, on the caller's goroutine, and reports
+// whether the transport's wake-up is all that o waits for. What is decided by it is the
+// worker's to complete, as ever. Precondition: f.mu is held, and o is queued and counts
+// as pended, so that no wake-up is lost.
+func (f *flow) begin(o *op) bool {
+	before := f.state
+	switch {
+	case !before.carries():
+		return false
+	case o.kind == kindSend:
+		f.stepSend()
+	case o.kind == kindReceive && o.flags&FlagDrain == 0 && f.events.running == 0:
+		f.stepReceive() // while a callback runs, what it leaves comes first
+	default:
+		return false
+	}
+	return len(f.finished) == 0 && f.state == before
 }
 
 // sync is the frame of a call that has no IRP: body runs under f.mu if the socket is
