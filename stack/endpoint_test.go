@@ -430,6 +430,55 @@ func TestUnacknowledged(t *testing.T) {
 	until(t, c, "all acknowledged", func() bool { return c.Unacknowledged() == 0 })
 }
 
+// TestWakeWhenUnacknowledged: an acknowledgement wakes who has asked for it, once, and
+// nobody else.
+func TestWakeWhenUnacknowledged(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	c, s := join(t, a, b, stack.ConnectOptions{FastOpen: fastopen.ModeOff})
+	for range 2 { // the first segment shows that the state is another
+		write(t, c, []byte("0"))
+		mustRead(t, s, []byte("0"))
+		write(t, s, []byte("0"))
+		mustRead(t, c, []byte("0"))
+	}
+	woken := make(chan struct{}, 100)
+	c.SetWake(func() { woken <- struct{}{} })
+	defer c.SetWake(nil)
+	wakes := func(what string) {
+		t.Helper()
+		select {
+		case <-woken:
+		case <-time.After(guard):
+			t.Fatalf("%s: no wake-up", what)
+		}
+		if n := len(woken); n > 0 {
+			t.Errorf("%s: %d wake-ups too many", what, n)
+		}
+	}
+	send := func(text string) {
+		t.Helper()
+		if n, err := c.Write([][]byte{[]byte(text)}); n != len(text) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	send("one")
+	mustRead(t, s, []byte("one"))
+	write(t, s, []byte("x"))
+	wakes("data behind an acknowledgement that nobody asked for")
+	c.WakeWhenUnacknowledged(0)
+	wakes("acknowledged before")
+	for _, most := range []int{0, 4} {
+		send("12345")
+		c.WakeWhenUnacknowledged(most)
+		wakes("asked for")
+		if n := c.Unacknowledged(); n > most {
+			t.Errorf("%d bytes are unacknowledged, no more than %d were asked for", n, most)
+		}
+	}
+	c.Abort()
+	c.WakeWhenUnacknowledged(0) // asks for nothing
+}
+
 func TestListenBacklog(t *testing.T) {
 	a, b := pair(t, stack.Config{ConnectTimeout: time.Hour}, stack.Config{})
 	l := endpoint(t, b, "tcp4")
