@@ -53,6 +53,40 @@ func TestSendCompletesWhenAcknowledged(t *testing.T) {
 	})
 }
 
+// TestDataMovesInTheCall has a send's bytes with the transport, and a receive's with the
+// client, when the call returns; the routines are still the worker's. What waits then
+// has no worker.
+func TestDataMovesInTheCall(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		s, peer := r.connected()
+		q := newRequest()
+		if status := s.Send(wsk.NewBuf([]byte("up")), 0, q.IRP); status != ntstatus.Pending {
+			t.Fatal(status)
+		}
+		if got := string(peer.Received()); got != "up" || s.Working() {
+			t.Errorf("the transport has %q; worker: %v", got, s.Working())
+		}
+		peer.AckAll()
+		q.ends(t, ntstatus.Success, 2)
+
+		peer.Deliver([]byte("down"))
+		synctest.Wait()
+		buf := make([]byte, 4)
+		q = newRequest()
+		q.pends(t, s.Receive(wsk.NewBuf(buf), 0, q.IRP)).ends(t, ntstatus.Success, 4)
+		q = newRequest()
+		if status := s.Receive(wsk.NewBuf(buf), 0, q.IRP); status != ntstatus.Pending || s.Working() {
+			t.Errorf("%v; worker: %v", status, s.Working())
+		}
+		peer.Deliver([]byte("more"))
+		q.ends(t, ntstatus.Success, 4)
+		if string(buf) != "more" {
+			t.Errorf("received %q", buf)
+		}
+		r.close(s)
+	})
+}
+
 // TestSendNoDelay has Nagle off while the flagged send is on its way.
 func TestSendNoDelay(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

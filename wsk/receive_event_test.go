@@ -227,6 +227,29 @@ func TestReceiveInside(t *testing.T) {
 	})
 }
 
+// TestReceiveInsideWaitsForTheRest posts a Receive from inside the callback when more has
+// arrived: what the callback leaves comes before that.
+func TestReceiveInsideWaitsForTheRest(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		l, buf, q := &listener{}, make([]byte, 5), newRequest()
+		var s *wsk.ConnectionSocket
+		var peer *wsktest.Peer
+		l.answer = func(*wsk.DataIndication, *uint64) ntstatus.Status {
+			peer.Deliver([]byte("cde"))
+			s.Receive(wsk.NewBuf(buf), 0, q.IRP)
+			return ntstatus.DataNotAccepted
+		}
+		s, peer = r.heard(l, wsk.EventReceive)
+		peer.Deliver([]byte("ab"))
+		l.told(t, `data context "ab" 0`)
+		q.ends(t, ntstatus.Success, 5)
+		if string(buf) != "abcde" {
+			t.Errorf("received %q", buf)
+		}
+		r.close(s)
+	})
+}
+
 // TestEnableAgain starts stopped indications by enabling them.
 func TestEnableAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
