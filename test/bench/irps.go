@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wskstack/wskstack/stack"
@@ -51,7 +52,7 @@ func (v *viaIRPs) dial(to netip.AddrPort, data []byte, fastOpen bool) (conn, err
 	c := &irpConn{}
 	r := &c.receive // it receives later; until then it opens
 	_, err := r.do(func(i *irp.IRP) ntstatus.Status {
-		return v.npi.Dispatch.Socket(v.npi.Client, remote.Family, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagConnectionSocket, nil, nil, i)
+		return v.npi.Dispatch.Socket(v.npi.Client, remote.Family, wsk.SOCK_STREAM, wsk.IPPROTO_TCP, wsk.FlagConnectionSocket, c, &connectionEvents, i)
 	})
 	if err != nil {
 		return nil, err
@@ -75,16 +76,19 @@ func (v *viaIRPs) dial(to netip.AddrPort, data []byte, fastOpen bool) (conn, err
 	return c, nil
 }
 
-// depth is how many sends are under way at once, as a driver has them: a send is
-// done when it has been acknowledged.
-const depth = 8
-
 // irpConn is a WSK socket. Its IRPs are used again and again.
 type irpConn struct {
 	s       *wsk.ConnectionSocket
-	sends   []*request // an idle connection sends nothing, and has none
-	next    int
+	ideal   atomic.Uint64 // the send backlog that the provider wants, in bytes
+	send    *request      // an idle connection sends nothing, and has none
 	receive request
+}
+
+var connectionEvents = wsk.ClientConnectionDispatch{
+	SendBacklogEvent: func(conn any, bytes uint64) ntstatus.Status {
+		conn.(*irpConn).ideal.Store(bytes)
+		return ntstatus.Success
+	},
 }
 
 // request is an IRP with the event that its completion routine sets.
@@ -148,19 +152,13 @@ func (c *irpConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write implements conn, but for this: b has to stay as it is until the connection
-// is closed. It waits for the send that was handed in depth writes ago.
+// Write implements conn. It waits until the peer has it all.
 func (c *irpConn) Write(b []byte) (int, error) {
-	if len(c.sends) < depth {
-		c.sends = append(c.sends, new(request))
+	if c.send == nil {
+		c.send = new(request)
 	}
-	r := c.sends[c.next%depth]
-	c.next++
-	if _, err := r.wait(); err != nil {
-		return 0, err
-	}
-	r.start(b, c.s.Send)
-	return len(b), nil
+	c.send.start(b, c.s.Send)
+	return c.send.wait()
 }
 
 // CloseWrite implements conn.
@@ -172,9 +170,6 @@ func (c *irpConn) CloseWrite() error {
 // Close implements conn.
 func (c *irpConn) Close() error {
 	_, err := await.CloseSocket(c.s).Sync(requestLimit).Get()
-	for _, r := range c.sends {
-		_, _ = r.wait()
-	}
 	return err
 }
 

@@ -21,24 +21,16 @@ import (
 	"github.com/wskstack/wskstack/stack/fastopen"
 )
 
-// Layers opens the same stack four times, each used one layer higher up: netstack's
-// own endpoint, this stack's, Go's API, and WSK's requests. If some are named, only
-// those.
+// Layers opens four stacks on links that are alike, each used one layer higher up:
+// netstack alone, this stack's endpoint with Fast Open beneath, Go's API, and WSK's
+// requests. If some are named, only those.
 func Layers(cfg Config, names ...string) ([]*Subject, error) {
 	var all []*Subject
-	for _, l := range []struct {
-		name    string
-		through func(*Subject, *stack.Stack) (dialer, error)
-	}{
-		{layerBare, func(_ *Subject, s *stack.Stack) (dialer, error) { return viaNetstack{s.Netstack()}.dial, nil }},
-		{"+endpoint", func(_ *Subject, s *stack.Stack) (dialer, error) { return viaEndpoint{s}.dial, nil }},
-		{"+go", func(_ *Subject, s *stack.Stack) (dialer, error) { return viaGo{s}.dial, nil }},
-		{layerIRPs, newViaIRPs},
-	} {
+	for _, l := range allLayers() {
 		if len(names) > 0 && !slices.Contains(names, l.name) {
 			continue
 		}
-		s, err := openStack(l.name, cfg, false, l.through)
+		s, err := openOn(l.name, cfg, false, l.on)
 		if err != nil {
 			for _, s := range all {
 				err = errors.Join(err, s.Close())
@@ -50,11 +42,27 @@ func Layers(cfg Config, names ...string) ([]*Subject, error) {
 	return all, nil
 }
 
-// The lowest and the highest.
+// From the lowest to the highest.
 const (
-	layerBare = "bare"
-	layerIRPs = "+irps"
+	layerBare     = "bare"
+	layerEndpoint = "+endpoint"
+	layerGo       = "+go"
+	layerIRPs     = "+irps"
 )
+
+type layer struct {
+	name string
+	on   user
+}
+
+func allLayers() []layer {
+	return []layer{
+		{layerBare, onNetstack},
+		{layerEndpoint, onStack(func(_ *Subject, s *stack.Stack) (dialer, error) { return viaEndpoint{s}.dial, nil })},
+		{layerGo, onStack(func(_ *Subject, s *stack.Stack) (dialer, error) { return viaGo{s}.dial, nil })},
+		{layerIRPs, onStack(newViaIRPs)},
+	}
+}
 
 // requests opens the stack as WSK's clients use it.
 func requests(cfg Config) (*Subject, error) { return openStack(layerIRPs, cfg, false, newViaIRPs) }

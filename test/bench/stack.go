@@ -30,7 +30,27 @@ func Naive(cfg Config) (*Subject, error) {
 type dialer = func(to netip.AddrPort, data []byte, fastOpen bool) (conn, error)
 
 // openStack opens a TUN with the kernel's server behind it and a stack on it.
-func openStack(name string, cfg Config, simple bool, through func(*Subject, *stack.Stack) (dialer, error)) (_ *Subject, err error) {
+func openStack(name string, cfg Config, simple bool, through func(*Subject, *stack.Stack) (dialer, error)) (*Subject, error) {
+	return openOn(name, cfg, simple, onStack(through))
+}
+
+// user puts what the subject dials with on a link, which it owns.
+type user = func(*Subject, gstack.LinkEndpoint) (dialer, error)
+
+// onStack puts a stack on a link.
+func onStack(through func(*Subject, *stack.Stack) (dialer, error)) user {
+	return func(s *Subject, link gstack.LinkEndpoint) (dialer, error) {
+		st, err := stack.New(stack.Config{Link: link, Addresses: []netip.Prefix{clientNet}})
+		if err != nil {
+			return nil, err
+		}
+		s.onClose(st.Close)
+		return through(s, st)
+	}
+}
+
+// openOn opens a TUN with the kernel's server behind it and a user on its link.
+func openOn(name string, cfg Config, simple bool, on user) (_ *Subject, err error) {
 	s := &Subject{Name: name}
 	defer closeOn(&err, s)
 	far, err := s.namespace()
@@ -45,12 +65,7 @@ func openStack(name string, cfg Config, simple bool, through func(*Subject, *sta
 	if err != nil {
 		return nil, err
 	}
-	st, err := stack.New(stack.Config{Link: link, Addresses: []netip.Prefix{clientNet}})
-	if err != nil {
-		return nil, err
-	}
-	s.onClose(st.Close)
-	if s.dial, err = through(s, st); err != nil {
+	if s.dial, err = on(s, link); err != nil {
 		return nil, err
 	}
 	return s, s.start(far, cfg)
