@@ -45,7 +45,9 @@
 // socket.
 //
 // A socket's worker is a goroutine that lives while there is something to do at
-// the moment; a socket with a pending receive and no data has none. Locks: a
+// the moment; a socket with a pending receive and no data has none. Sends and receives
+// move what they can in their call, on the caller's goroutine; what is left, and every
+// completion of a call that pended, is the worker's. Locks: a
 // listening socket's before those of the sockets it accepts; a socket's before its
 // IRPs', its transport's and the provider's, which are leaves to this package;
 // completion routines and event callbacks run under none.
