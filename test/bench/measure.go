@@ -55,6 +55,11 @@ func (s *Subject) Throughput(f Flow) (Bulk, error) {
 
 // move writes or reads until the end.
 func move(c conn, up bool, received, ending *atomic.Int64) error {
+	if own, ok := c.(interface {
+		bulk(up bool, received, ending *atomic.Int64) error
+	}); ok {
+		return own.bulk(up, received, ending)
+	}
 	buf := make([]byte, block)
 	for ending.Load() == 0 {
 		if up {
