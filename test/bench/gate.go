@@ -46,13 +46,13 @@ func GateFigures() []GateFigure {
 	up, down := bulkName(true, 1, DefaultMTU, 0), bulkName(false, 1, DefaultMTU, 0)
 	one, fast, many := "connect: "+setupName(1, false), "connect: "+setupName(1, true), "connect: "+setupName(16, false)
 	return []GateFigure{
-		{"bulk up, against veth", higher, 0.20, alike, "throughput", ratio("throughput: "+up, metricRate, "wskstack", "kernel")},
+		{"bulk up, against veth", higher, 0.25, alike, "throughput", ratio("throughput: "+up, metricRate, "wskstack", "kernel")},
 		{"bulk down, against veth", higher, 0.30, alike, "throughput", ratio("throughput: "+down, metricRate, "wskstack", "kernel")},
-		{"processor time up, against veth", lower, 0.20, alike, "throughput", ratio("throughput: "+up, metricCPU, "wskstack", "kernel")},
+		{"processor time up, against veth", lower, 0.25, alike, "throughput", ratio("throughput: "+up, metricCPU, "wskstack", "kernel")},
 		{"processor time down, against veth", lower, 0.25, alike, "throughput", ratio("throughput: "+down, metricCPU, "wskstack", "kernel")},
-		{"IRPs up, against netstack's endpoint", higher, 0.20, alike, "layers", ratio("layers: "+up, metricRate, layerIRPs, layerBare)},
+		{"IRPs up, against netstack's endpoint", higher, 0.25, alike, "layers", ratio("layers: "+up, metricRate, layerIRPs, layerBare)},
 		{"IRPs down, against netstack's endpoint", higher, 0.08, alike, "layers", ratio("layers: "+down, metricRate, layerIRPs, layerBare)},
-		{"processor time of IRPs up, against netstack's endpoint", lower, 0.15, alike, "layers", ratio("layers: "+up, metricCPU, layerIRPs, layerBare)},
+		{"processor time of IRPs up, against netstack's endpoint", lower, 0.20, alike, "layers", ratio("layers: "+up, metricCPU, layerIRPs, layerBare)},
 		{"processor time of IRPs down, against netstack's endpoint", lower, 0.10, alike, "layers", ratio("layers: "+down, metricCPU, layerIRPs, layerBare)},
 		{"set-ups of 1 client, against veth", higher, 0.12, alike, "connect", ratio(one, metricSetups, "wskstack", "kernel")},
 		{"set-ups of 16 clients, against veth", higher, 0.12, alike, "connect", ratio(many, metricSetups, "wskstack", "kernel")},

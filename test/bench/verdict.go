@@ -159,7 +159,7 @@ func (f GateFigure) better(a, b float64) bool {
 // The outcomes of a figure.
 const (
 	OutcomeGood       = "good"
-	OutcomeBetter     = "better"       // by more than the margin
+	OutcomeBetter     = "better"       // by more than the margin, on a quiet machine
 	OutcomeWorse      = "worse"        // each time
 	OutcomeUnmeasured = "not measured" // each time
 	OutcomeUnjudged   = "not judged"   // another kind of machine
@@ -175,14 +175,6 @@ type Verdict struct {
 	// Measured is each attempt's median, those left out that gave none.
 	Measured []float64 `json:"measured"`
 	Outcome  string    `json:"outcome"`
-}
-
-// best is the best attempt of at least one.
-func (v Verdict) best() float64 {
-	if v.LowerIsBetter {
-		return slices.Min(v.Measured)
-	}
-	return slices.Max(v.Measured)
 }
 
 // Failed says whether the gate does not pass because of it.
@@ -219,13 +211,14 @@ func (g *Gate) Result() GateResult {
 }
 
 func (g *Gate) verdict(f GateFigure) Verdict {
-	stored, held := g.stored.Figures[f.Name], false
+	stored, held, better := g.stored.Figures[f.Name], false, false
 	v := Verdict{Figure: f.Name, LowerIsBetter: f.Lower, Margin: f.Margin, Stored: stored, Limit: f.limit(stored, f.Margin), Measured: []float64{}}
 	for _, r := range g.tries[f.suite] {
+		held = held || f.holds(r, stored)
 		if x := f.in(r); sound(x) {
 			v.Measured = append(v.Measured, x)
+			better = better || !busy(r) && f.better(x, stored*stored/v.Limit)
 		}
-		held = held || f.holds(r, stored)
 	}
 	switch {
 	case len(v.Measured) == 0:
@@ -234,7 +227,7 @@ func (g *Gate) verdict(f GateFigure) Verdict {
 		v.Outcome = OutcomeUnjudged
 	case !held:
 		v.Outcome = OutcomeWorse
-	case f.better(v.best(), stored*stored/v.Limit):
+	case better:
 		v.Outcome = OutcomeBetter
 	default:
 		v.Outcome = OutcomeGood

@@ -54,6 +54,7 @@ func TestGateVerdicts(t *testing.T) {
 		"at the limits":                 {bulk: []Report{attempt("bulk", 0, 0.601, 2.5)}, want: [3]string{"good", "good", "good"}},
 		"a little better":               {bulk: []Report{attempt("bulk", 0, 0.9, 1.9)}, want: [3]string{"good", "good", "good"}},
 		"a better ratio":                {bulk: []Report{attempt("bulk", 0, 1.2, 2)}, want: [3]string{"better", "good", "good"}},
+		"better while busy":             {bulk: []Report{attempt("bulk", 0.5, 1.2, 2), good}, want: [3]string{"good", "good", "good"}},
 		"a lower cost":                  {bulk: []Report{attempt("bulk", 0, 0.8, 1)}, want: [3]string{"good", "better", "good"}},
 		"slower each time":              {bulk: []Report{attempt("bulk", 0, 0.59, 2), attempt("bulk", 0, 0.5, 2), attempt("bulk", 0, 0.59, 2)}, want: [3]string{"worse", "good", "good"}},
 		"slower twice":                  {bulk: []Report{attempt("bulk", 0, 0.59, 2), attempt("bulk", 0, 0.1, 2), good}, want: [3]string{"good", "good", "good"}},
