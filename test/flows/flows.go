@@ -61,8 +61,9 @@ type flow struct {
 	errs     []error
 }
 
-// way is one direction of a flow, in bytes. sent is known when all have been.
-type way struct{ sent, got int }
+// way is one direction of a flow, in bytes. sent is known when all have been; mark is
+// what Progress waits for.
+type way struct{ sent, got, mark int }
 
 // goroutines is how many a flow has.
 const goroutines = 4
@@ -222,7 +223,8 @@ func (l *Load) receive(from io.Reader, block []byte, w *way) error {
 }
 
 // Progress waits until each flow has moved n more bytes in both directions, or all
-// that there were. Errors: that of a flow that has ended, the context's.
+// that there were. One call at a time. Errors: that of a flow that has ended, the
+// context's.
 func (l *Load) Progress(ctx context.Context, n int) error {
 	defer context.AfterFunc(ctx, func() {
 		l.mu.Lock()
@@ -231,16 +233,21 @@ func (l *Load) Progress(ctx context.Context, n int) error {
 	})()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, f := range l.flows {
+		f.up.mark, f.down.mark = f.up.got+n, f.down.got+n
+	}
 	for i, f := range l.flows {
-		for up, down := f.up.got+n, f.down.got+n; f.up.got < up || f.down.got < down; l.moved.Wait() {
+		for f.ended < goroutines && (f.up.got < f.up.mark || f.down.got < f.down.mark) {
 			switch {
 			case len(f.errs) > 0:
 				return fmt.Errorf("flow %d: %w", i, errors.Join(f.errs...))
-			case f.ended == goroutines:
-				return nil
 			case ctx.Err() != nil:
-				return fmt.Errorf("flow %d moved from %d, %d to %d, %d bytes up, down: %w", i, up-n, down-n, f.up.got, f.down.got, ctx.Err())
+				return fmt.Errorf("flow %d did not reach %d bytes up and %d down, but %d and %d: %w", i, f.up.mark, f.down.mark, f.up.got, f.down.got, ctx.Err())
 			}
+			l.moved.Wait()
+		}
+		if len(f.errs) > 0 {
+			return fmt.Errorf("flow %d: %w", i, errors.Join(f.errs...))
 		}
 	}
 	return nil

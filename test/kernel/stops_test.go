@@ -169,7 +169,7 @@ func (c stopping) run(t *testing.T, family int) {
 		t.Cleanup(func() { v.set(false) }) // before the stack is closed
 	}
 	load := l.load(family, 4, flows.Endless)
-	check(t, load.Progress(l.ctx, 1<<20))
+	check(t, load.Progress(l.ctx, 256<<10))
 	before := l.resent()
 	c.stop(l, v)
 	looks := 0
@@ -178,7 +178,7 @@ func (c stopping) run(t *testing.T, family int) {
 		return c.stopped(l, v) && (looks > 200 || l.resent()-before >= 4)
 	})
 	c.goOn(l, v)
-	check(t, load.Progress(l.ctx, 1<<20)) // each of them
+	check(t, load.Progress(l.ctx, 256<<10)) // each of them
 	load.Finish()
 	l.complete(load)
 	st, dev := l.link.Stats(), l.dev.Stats()
@@ -208,7 +208,7 @@ func TestDeviceThatEndsUnderLoad(t *testing.T) {
 			each(t, func(t *testing.T, family int) {
 				l := newLoaded(t, tun.Config{Queues: 4}, nil)
 				load := l.load(family, 4, flows.Endless)
-				check(t, load.Progress(l.ctx, 1<<20))
+				check(t, load.Progress(l.ctx, 256<<10))
 				check(t, c.end(l))
 				l.eventually("every reader has ended", func() bool { return l.link.Stats().ReadersFailed == 4 })
 				l.link.Wait()
