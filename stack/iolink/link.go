@@ -59,6 +59,7 @@ type Link struct {
 	// verifies: the device's offloads are on, so checksums are judged here and
 	// netstack judges none.
 	verifies bool
+	capable  gstack.LinkEndpointCapabilities // asked for each packet that comes up
 	// cutting: the device has refused a super-segment, and gets none any more.
 	cutting atomic.Bool
 	// shutQueues are those that took no more while the device was open: never reset.
@@ -103,6 +104,12 @@ func New(dev Device, cfg Config) (*Link, error) {
 		closed: make(chan struct{}),
 	}
 	l.verifies = l.offers.Checksum
+	if l.verifies {
+		l.capable |= gstack.CapabilityRXChecksumOffload
+	}
+	if l.SupportedGSO() == gstack.HostGSOSupported {
+		l.capable |= CapabilityHostGSO
+	}
 	if l.clock == nil {
 		l.clock = tcpip.NewStdClock()
 	}
@@ -186,16 +193,8 @@ func (l *Link) SetMTU(mtu uint32) {
 // Capabilities says that checksums of packets coming up are verified here, if the
 // device has offloads; otherwise netstack does that. On the way down netstack
 // computes them, but for the segments of SupportedGSO, which CapabilityHostGSO
-// repeats.
-func (l *Link) Capabilities() (c gstack.LinkEndpointCapabilities) {
-	if l.verifies {
-		c |= gstack.CapabilityRXChecksumOffload
-	}
-	if l.SupportedGSO() == gstack.HostGSOSupported {
-		c |= CapabilityHostGSO
-	}
-	return c
-}
+// repeats. It does not change.
+func (l *Link) Capabilities() gstack.LinkEndpointCapabilities { return l.capable }
 
 // SupportedGSO says whether new connections may send super-segments: if the device
 // takes them for both families, and has refused none.

@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"github.com/wskstack/wskstack/stack"
 	"github.com/wskstack/wskstack/test/covers"
 	"github.com/wskstack/wskstack/test/kernelpeer"
@@ -40,6 +43,9 @@ func TestBulk(t *testing.T) {
 				s, err := stack.New(stack.Config{Link: w.Link, Addresses: w.StackAddresses})
 				check(t, err)
 				t.Cleanup(func() { check(t, s.Close()) })
+				if got := hasHostGSO(t, s, w.PeerAddr(family)); got != offload {
+					t.Errorf("netstack's routes have super-segments: %v", got)
+				}
 				transfer(t, w, s, family)
 				st := w.Link.Stats()
 				perPacket := st.TxBytes / st.TxPackets
@@ -53,6 +59,21 @@ func TestBulk(t *testing.T) {
 			})
 		}
 	}
+}
+
+// hasHostGSO is what netstack asks the route of each connection.
+func hasHostGSO(t *testing.T, s *stack.Stack, to netip.Addr) bool {
+	t.Helper()
+	proto := header.IPv4ProtocolNumber
+	if to.Is6() {
+		proto = header.IPv6ProtocolNumber
+	}
+	r, err := s.Netstack().FindRoute(1, tcpip.Address{}, tcpip.AddrFromSlice(to.AsSlice()), proto, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	return r.HasHostGSOCapability()
 }
 
 // transfer makes two connections; the second has a cookie, and 65,535 bytes to go
