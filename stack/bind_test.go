@@ -83,6 +83,92 @@ func TestReuseAddressOfAListener(t *testing.T) {
 	}
 }
 
+// TestPortOfAConnection: while a connection lives nobody binds its port, although
+// netstack does not keep it reserved.
+func TestPortOfAConnection(t *testing.T) {
+	second := netip.MustParseAddr("10.0.0.9")
+	la, lb := pipe.New("", "", 1500)
+	a := newStack(t, stack.Config{Link: la, Addresses: prefixes(addrA, second, addrA6)})
+	b := newStack(t, stack.Config{Link: lb, Addresses: prefixes(addrB)})
+	_, at := listen(t, b, "tcp4", addrB)
+	for name, bound := range map[string]bool{"Connect chose it": false, "Bind chose it": true} {
+		e := endpoint(t, a, "tcp4")
+		if bound {
+			e = wildcardBound(t, a, "tcp4", 0)
+		}
+		dialTo(t, e, at)
+		local := e.LocalAddr()
+		try := func(network string, addr netip.Addr, want error) {
+			t.Helper()
+			o := endpoint(t, a, network)
+			if err := o.Bind(netip.AddrPortFrom(addr, local.Port())); err != want {
+				t.Errorf("%s: Bind(%s, %v): %v, want %v", name, network, addr, err, want)
+			}
+			o.Abort()
+		}
+		try("tcp4", netip.Addr{}, syscall.EADDRINUSE)
+		try("tcp", netip.Addr{}, syscall.EADDRINUSE)
+		try("tcp4", local.Addr(), syscall.EADDRINUSE)
+		try("tcp6", netip.Addr{}, nil)
+		try("tcp4", map[netip.Addr]netip.Addr{addrA: second, second: addrA}[local.Addr()], nil)
+		e.Abort()
+		try("tcp", netip.Addr{}, nil)
+	}
+}
+
+// TestPortsOfConnectionsRunOut: a port that a connection has is no free one, but for
+// connections to other peers.
+func TestPortsOfConnectionsRunOut(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	if err := a.Netstack().SetPortRange(40000, 40003); err != nil {
+		t.Fatal(err)
+	}
+	_, at := listen(t, b, "tcp4", addrB)
+	_, elsewhere := listen(t, b, "tcp4", addrB)
+	var open []*stack.Endpoint
+	for i := range 2 {
+		e := endpoint(t, a, "tcp4")
+		if i == 1 {
+			e = wildcardBound(t, a, "tcp4", 0)
+		}
+		dialTo(t, e, at)
+		open = append(open, e)
+	}
+	sharing := endpoint(t, a, "tcp4")
+	if err := sharing.SetReuseAddress(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := sharing.Bind(netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	unbound := endpoint(t, a, "tcp4")
+	if err := unbound.Listen(1); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint16]bool{}
+	for _, e := range append(open, sharing, unbound) {
+		seen[e.LocalAddr().Port()] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("the ports are %v, want four", seen)
+	}
+	for _, share := range []bool{false, true} {
+		e := endpoint(t, a, "tcp4")
+		if err := e.SetReuseAddress(share); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Bind(netip.AddrPort{}); err != syscall.EADDRINUSE {
+			t.Errorf("a fifth port, shared %v: %v", share, err)
+		}
+	}
+	if err := endpoint(t, a, "tcp4").Connect(at, stack.ConnectOptions{}); err != syscall.EADDRNOTAVAIL {
+		t.Errorf("another connection to the same peer: %v", err)
+	}
+	dialTo(t, endpoint(t, a, "tcp4"), elsewhere)
+	open[1].Abort()
+	wildcardBound(t, a, "tcp4", 0)
+}
+
 func wildcardBound(t *testing.T, s *stack.Stack, network string, port uint16) *stack.Endpoint {
 	t.Helper()
 	e := endpoint(t, s, network)

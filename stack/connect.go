@@ -146,6 +146,7 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 	k.mu.Unlock()
 	k.ep.SetOwner(e.flow)
 	k.worker.Store(&a.signal)
+	k.shared = k.shared || k.shares()
 	if err := k.ep.Connect(full(remote)); err != nil {
 		if _, started := err.(*tcpip.ErrConnectStarted); !started {
 			return e.undo(toErrno(err))
@@ -286,6 +287,9 @@ func (e *Endpoint) concluded(k *socket, a *attempt, err error) {
 	case err == nil:
 		e.phase = phaseConnected
 		e.options.again(optKeepAlive, k.ep)
+		e.stack.ports.Lock()
+		k.giveBack(e.isBound)
+		e.stack.ports.Unlock()
 		if a.finish {
 			_ = k.ep.Shutdown(tcpip.ShutdownWrite) // fails only if it has broken already
 		}

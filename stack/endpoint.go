@@ -167,7 +167,7 @@ func (e *Endpoint) Bind(local netip.AddrPort) error {
 // held.
 func (e *Endpoint) bind(local netip.AddrPort) error {
 	address := e.narrow(local.Addr())
-	if err := e.sock.ep.Bind(full(netip.AddrPortFrom(address, local.Port()))); err != nil {
+	if err := e.take(full(netip.AddrPortFrom(address, local.Port()))); err != nil {
 		return bindErrno(err)
 	}
 	e.sock.wide = !specific(address)
@@ -218,6 +218,7 @@ func (e *Endpoint) replace(proto tcpip.NetworkProtocolNumber, local tcpip.FullAd
 	}
 	e.drop()
 	e.sock = k
+	k.shared = k.shares()
 	if err := k.ep.Bind(local); err != nil {
 		return e.undo(toErrno(err))
 	}

@@ -38,7 +38,7 @@ func (e *Endpoint) Listen(backlog int) error {
 		return err
 	}
 	if e.phase == phaseIdle {
-		if err := e.widen(); err != nil {
+		if err := e.prepareListen(); err != nil {
 			return err
 		}
 	}
@@ -52,6 +52,18 @@ func (e *Endpoint) Listen(backlog int) error {
 	}
 	e.phase, e.connErr = phaseListening, nil
 	return nil
+}
+
+// prepareListen provides a socket that listens on what Bind was given, and on a port of
+// its own without. Called with mu and Stack.ports held.
+func (e *Endpoint) prepareListen() error {
+	if !e.isBound {
+		if err := e.bind(netip.AddrPort{}); err != nil {
+			return err
+		}
+		e.isBound = true
+	}
+	return e.widen()
 }
 
 // ServeFastOpen makes a listening endpoint accept data in SYNs (RFC 7413 §4.2):

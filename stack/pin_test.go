@@ -8,6 +8,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/ports"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -283,6 +284,47 @@ func TestPinForwarderAck(t *testing.T) {
 		t.Errorf("delivered %q", got)
 	}
 	ep.Abort()
+}
+
+// TestPinPortGivenBack: the reservation of a live connection's port can be given back.
+// The connection lives on, its addresses and ports are refused to others all the same, and
+// when it ends nobody else's reservation goes.
+func TestPinPortGivenBack(t *testing.T) {
+	covers.IDs(t, "PIN-port-given-back")
+	r := newBareRig(t)
+	ep, syn := r.establish(100)
+	port := syn.Src().Port()
+	reservation := ports.Reservation{
+		Networks: []tcpip.NetworkProtocolNumber{header.IPv4ProtocolNumber}, Transport: tcp.ProtocolNumber,
+		Addr: tcpip.AddrFrom4(r.local.As4()), Port: port,
+		Dest: tcpip.FullAddress{Addr: tcpip.AddrFrom4(r.peer.Addr().As4()), Port: r.peer.Port()},
+	}
+	bind := func() tcpip.Error {
+		other, _ := r.socket()
+		return other.Bind(tcpip.FullAddress{Addr: tcpip.AddrFrom4(r.local.As4()), Port: port})
+	}
+	if bind() == nil {
+		t.Fatal("the port of a connection is not reserved")
+	}
+	r.ns.ReleasePort(reservation)
+	if err := r.ns.SetPortRange(port, port); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := r.socket()
+	if err, ok := again.Connect(tcpip.FullAddress{Addr: reservation.Dest.Addr, Port: reservation.Dest.Port}).(*tcpip.ErrNoPortAvailable); !ok {
+		t.Errorf("a second connection between the same ports: %v", err)
+	}
+	if err := bind(); err != nil {
+		t.Errorf("the port is still reserved: %v", err)
+	}
+	r.answer(syn, seg.ACK|seg.PSH, 101, syn.Seq().Add(1), nil, []byte("alive"))
+	if got := contents(t, ep); got != "alive" {
+		t.Errorf("it delivered %q", got)
+	}
+	ep.Abort()
+	if bind() == nil {
+		t.Error("the end of the connection took the reservation of another endpoint")
+	}
 }
 
 // TestPinWildcardPort: netstack never gives back the port of an endpoint that was

@@ -29,7 +29,10 @@ type socket struct {
 	ep    tcpip.Endpoint
 	queue *waiter.Queue
 	entry waiter.Entry
-	wide  bool // bound to the wildcard; guarded by Endpoint.mu
+
+	// Of its port; guarded by Endpoint.mu.
+	wide   bool // bound to the wildcard
+	shared bool // shares was true when the port was reserved
 
 	// worker wakes the connect worker; it holds one wake-up. While there is a worker
 	// nobody else is woken: it tells how the connect ended. Nil without one.
@@ -54,8 +57,9 @@ type socket struct {
 	// mu guards what follows. It is a leaf but for flow.Release and timer.Stop.
 	mu     sync.Mutex
 	flow   *fastopen.Flow
-	closed bool // the Endpoint has let go of it
-	dead   bool // netstack has let go of it
+	closed bool   // the Endpoint has let go of it
+	dead   bool   // netstack has let go of it
+	holds  uint16 // its port, if it is in Stack.held
 	timer  tcpip.Timer
 }
 
@@ -165,10 +169,14 @@ func (k *socket) died() {
 	k.mu.Lock()
 	first := !k.dead
 	k.dead = true
-	timer, flow := k.timer, k.flow
+	timer, flow, holds := k.timer, k.flow, k.holds
+	k.holds = 0
 	k.mu.Unlock()
 	if !first {
 		return
+	}
+	if holds != 0 {
+		k.stack.held.remove(holds)
 	}
 	if timer != nil {
 		timer.Stop()

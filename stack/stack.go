@@ -44,6 +44,7 @@ type Stack struct {
 	// by all that take ports, so that nobody comes in between. It is taken after
 	// Endpoint.mu; netstack is called with it held.
 	ports sync.Mutex
+	held  heldPorts
 
 	// mu guards what follows. It is a leaf: nothing is called with it held.
 	mu        sync.Mutex
