@@ -88,7 +88,7 @@ func TestReuseAddressOfAListener(t *testing.T) {
 func TestPortOfAConnection(t *testing.T) {
 	second := netip.MustParseAddr("10.0.0.9")
 	la, lb := pipe.New("", "", 1500)
-	a := newStack(t, stack.Config{Link: la, Addresses: prefixes(addrA, second, addrA6)})
+	a := newStack(t, stack.Config{Link: la, Addresses: prefixes(addrA, second, addrA6, netip.MustParseAddr("fd00::9"))})
 	b := newStack(t, stack.Config{Link: lb, Addresses: prefixes(addrB)})
 	_, at := listen(t, b, "tcp4", addrB)
 	for name, bound := range map[string]bool{"Connect chose it": false, "Bind chose it": true} {
@@ -113,6 +113,30 @@ func TestPortOfAConnection(t *testing.T) {
 		try("tcp4", map[netip.Addr]netip.Addr{addrA: second, second: addrA}[local.Addr()], nil)
 		e.Abort()
 		try("tcp", netip.Addr{}, nil)
+	}
+}
+
+// TestSharedPortOfAConnection: a connection that shares its port takes nobody's from him.
+func TestSharedPortOfAConnection(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	_, at := listen(t, b, "tcp4", addrB)
+	sharing := func(port uint16) *stack.Endpoint {
+		e := endpoint(t, a, "tcp4")
+		if err := e.SetReuseAddress(true); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Bind(netip.AddrPortFrom(addrA, port)); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	one := sharing(0)
+	port := one.LocalAddr().Port()
+	sharing(port)
+	dialTo(t, one, at)
+	one.Abort()
+	if err := endpoint(t, a, "tcp4").Bind(netip.AddrPortFrom(addrA, port)); err != syscall.EADDRINUSE {
+		t.Errorf("one of two has gone, and its port is free: %v", err)
 	}
 }
 
@@ -164,7 +188,9 @@ func TestPortsOfConnectionsRunOut(t *testing.T) {
 	if err := endpoint(t, a, "tcp4").Connect(at, stack.ConnectOptions{}); err != syscall.EADDRNOTAVAIL {
 		t.Errorf("another connection to the same peer: %v", err)
 	}
-	dialTo(t, endpoint(t, a, "tcp4"), elsewhere)
+	other := endpoint(t, a, "tcp4")
+	dialTo(t, other, elsewhere)
+	other.Abort() // it has the port of one of the two
 	open[1].Abort()
 	wildcardBound(t, a, "tcp4", 0)
 }

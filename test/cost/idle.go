@@ -40,10 +40,10 @@ type kind struct {
 
 func kinds() []kind {
 	return []kind{
-		{"stack.Endpoint", viaEndpoint, 6500},
-		{"Go API", viaGo, 6830},
-		{"Go API, a Read waits (on the caller's goroutine)", viaGoReading, 7200},
-		{"WSK, a receive is pending", viaWSK, 7130},
+		{"stack.Endpoint", viaEndpoint, 5780},
+		{"Go API", viaGo, 6060},
+		{"Go API, a Read waits (on the caller's goroutine)", viaGoReading, 6520},
+		{"WSK, a receive is pending", viaWSK, 6410},
 	}
 }
 
