@@ -52,7 +52,8 @@ type attempt struct {
 }
 
 // Connect begins to connect; nil means that it has begun, and Connected tells how
-// it ends. After a failure the endpoint can be connected again, from the same
+// it ends. The local port, unless Bind has chosen it, may be that of connections to
+// other peers. After a failure the endpoint can be connected again, from the same
 // port if it was bound.
 //
 // Errors: EALREADY while connecting, EISCONN when connected, EINVAL for a

@@ -54,7 +54,8 @@ type socket struct {
 	hash uint64  // guarded by watchers.mu; of the connection's addresses
 	next *socket // guarded by watchers.mu; with the same hash
 
-	// mu guards what follows. It is a leaf but for flow.Release and timer.Stop.
+	// mu guards what follows. It is a leaf but for flow.Release, timer.Stop and what
+	// giveBack calls, which are leaves.
 	mu     sync.Mutex
 	flow   *fastopen.Flow
 	closed bool   // the Endpoint has let go of it
