@@ -13,11 +13,10 @@ import (
 // given back.
 //
 // Netstack reserves the port of each connection that it opens in three nested maps, 1.5 KB
-// for each (D-60). Once the connection is up they serve
-// for one thing only: nobody binds its port. This says the same in a few bytes, until
-// netstack is done with the connection. Others may connect from the port to other peers,
-// as on Linux; netstack still refuses the same addresses and ports twice
-// (PIN-port-given-back).
+// for each (D-60). Once the connection is up they serve for one thing only: nobody binds
+// its port. This says the same in a few bytes, until netstack is done with the connection.
+// Others may connect from the port to other peers, as on Linux; netstack still refuses the
+// same addresses and ports twice (PIN-port-given-back).
 type heldPorts struct {
 	mu    sync.Mutex // a leaf
 	count map[uint16]uint32
