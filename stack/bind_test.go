@@ -114,6 +114,12 @@ func TestPortOfAConnection(t *testing.T) {
 		e.Abort()
 		try("tcp", netip.Addr{}, nil)
 	}
+	closed := endpoint(t, a, "tcp4")
+	dialTo(t, closed, at)
+	closed.Close() // the connection waits for the peer's FIN
+	if err := endpoint(t, a, "tcp4").Bind(closed.LocalAddr()); err != syscall.EADDRINUSE {
+		t.Errorf("the port of a closed connection that has not ended: %v", err)
+	}
 }
 
 // TestSharedPortOfAConnection: a connection that shares its port takes nobody's from him.
