@@ -30,10 +30,6 @@ type socket struct {
 	queue *waiter.Queue
 	entry waiter.Entry
 
-	// Of its port; guarded by Endpoint.mu.
-	wide   bool // bound to the wildcard
-	shared bool // shares was true when the port was reserved
-
 	// worker wakes the connect worker; it holds one wake-up. While there is a worker
 	// nobody else is woken: it tells how the connect ended. Nil without one.
 	worker atomic.Pointer[chan struct{}]
@@ -48,8 +44,12 @@ type socket struct {
 	// wanted is the value of acked that the wake function is to be called for; 0:
 	// none.
 	wanted  atomic.Int64
-	state   atomic.Uint32 // the state at the last probe
 	failure atomic.Pointer[error]
+	state   atomic.Uint32 // the state at the last probe
+
+	// Of its port; guarded by Endpoint.mu.
+	wide   bool // bound to the wildcard
+	shared bool // shares was true when the port was reserved
 
 	hash uint64  // guarded by watchers.mu; of the connection's addresses
 	next *socket // guarded by watchers.mu; with the same hash

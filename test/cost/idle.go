@@ -41,7 +41,7 @@ type kind struct {
 func kinds() []kind {
 	return []kind{
 		{"stack.Endpoint", viaEndpoint, 5780},
-		{"Go API", viaGo, 6060},
+		{"Go API", viaGo, 6120},
 		{"Go API, a Read waits (on the caller's goroutine)", viaGoReading, 6520},
 		{"WSK, a receive is pending", viaWSK, 6410},
 	}
