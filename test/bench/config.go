@@ -13,6 +13,9 @@ type Config struct {
 	// RTT is the delay of the link, there and back; 0: none. The kernel's subject is
 	// then two TUN devices with the delay between them.
 	RTT time.Duration
+	// Congestion is the congestion control of the kernel's sockets, such as "cubic"; "":
+	// what they have by default on this machine.
+	Congestion string
 	// Connections is how many a server serves at once; 0: 32.
 	Connections int
 }

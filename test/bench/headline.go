@@ -24,7 +24,7 @@ func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error)
 				return throughput(ctx, o, ThroughputOptions{MTUs: []int{DefaultMTU}, Flows: []int{1}, For: h.For, Naive: true})
 			}},
 			{"distance", func() ([]Row, error) {
-				return throughput(ctx, o, ThroughputOptions{MTUs: []int{DefaultMTU}, Flows: []int{1}, RTT: distance, For: 2 * h.For})
+				return throughput(ctx, o, ThroughputOptions{MTUs: []int{DefaultMTU}, Flows: []int{1}, RTT: distance, Congestion: distanceCongestion, For: 2 * h.For})
 			}},
 			{"connect", func() ([]Row, error) { return connect(ctx, o, ConnectOptions{Clients: []int{1, 16}, For: h.For}) }},
 			{"ttfb", func() ([]Row, error) { return firstByte(ctx, o, FirstByteOptions{RTTs: headlineRTTs()}) }},
@@ -57,6 +57,10 @@ func inSuites(suites []suite) (all []Row, err error) {
 
 // distance is the round trip of the bulk measurement over a long way.
 const distance = 50 * time.Millisecond
+
+// distanceCongestion is what the kernel uses there: the same as this stack, whatever
+// the machine's default. Over such a way it decides more than anything else.
+const distanceCongestion = "cubic"
 
 func headlineRTTs() []time.Duration {
 	return []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond}

@@ -24,7 +24,9 @@ var (
 // Kernel opens the subject that the others are measured against: the kernel at both
 // ends of a veth pair with all its offloads, in two namespaces.
 func Kernel(cfg Config) (_ *Subject, err error) {
-	s := &Subject{Name: "kernel", dial: dialSocket}
+	s := &Subject{Name: "kernel", dial: func(to netip.AddrPort, data []byte, fastOpen bool) (conn, error) {
+		return dialSocket(cfg.Congestion, to, data, fastOpen)
+	}}
 	defer closeOn(&err, s)
 	client, far, err := s.namespaces()
 	if err != nil {
@@ -121,7 +123,7 @@ func address(ns *netns.Namespace, device string, p netip.Prefix) error {
 
 // start starts the server.
 func (s *Subject) start(far *netns.Namespace, cfg Config) (err error) {
-	if s.server, err = serve(far, serverNet.Addr(), cfg.threads()); err != nil {
+	if s.server, err = serve(far, serverNet.Addr(), cfg); err != nil {
 		return err
 	}
 	s.onClose(s.server.close)

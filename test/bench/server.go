@@ -45,12 +45,12 @@ type server struct {
 const queue = 4096
 
 // serve starts a server in a namespace.
-func serve(ns *netns.Namespace, at netip.Addr, threads int) (*server, error) {
+func serve(ns *netns.Namespace, at netip.Addr, cfg Config) (*server, error) {
 	s := &server{open: make(map[socket]bool)}
 	err := ns.Do(func() error {
 		sa, family := sockaddr(netip.AddrPortFrom(at, 0))
 		var err error
-		if s.listen, err = newSocket(family); err != nil {
+		if s.listen, err = newSocket(family, cfg.Congestion); err != nil {
 			return err
 		}
 		err = errors.Join(
@@ -69,7 +69,7 @@ func serve(ns *netns.Namespace, at netip.Addr, threads int) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: the server: %w", err)
 	}
-	for range threads {
+	for range cfg.threads() {
 		buf := make([]byte, block) // here, so that it is nobody's when memory is counted
 		s.threads.Go(func() { s.run(buf) })
 	}

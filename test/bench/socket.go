@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 
@@ -18,18 +19,36 @@ func sockaddr(a netip.AddrPort) (unix.Sockaddr, int) {
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}, unix.AF_INET6
 }
 
-func newSocket(family int) (socket, error) {
+// newSocket makes a socket with a congestion control, "" for the default, which the
+// connections that it accepts have too.
+func newSocket(family int, congestion string) (socket, error) {
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
-	return socket(fd), unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	s := socket(fd)
+	if err := s.tune(congestion); err != nil {
+		_ = s.Close()
+		return -1, err
+	}
+	return s, nil
+}
+
+func (s socket) tune(congestion string) error {
+	if err := unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil || congestion == "" {
+		return err
+	}
+	err := unix.SetsockoptString(int(s), unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
+	if err != nil {
+		return fmt.Errorf("%w: the congestion control %q, which this kernel does not give to a socket (sysctl net.ipv4.tcp_available_congestion_control lists what there is): %w", ErrOptions, congestion, err)
+	}
+	return nil
 }
 
 // dialSocket connects a socket of the calling thread's namespace.
-func dialSocket(to netip.AddrPort, data []byte, fastOpen bool) (conn, error) {
+func dialSocket(congestion string, to netip.AddrPort, data []byte, fastOpen bool) (conn, error) {
 	sa, family := sockaddr(to)
-	s, err := newSocket(family)
+	s, err := newSocket(family, congestion)
 	if err != nil {
 		return nil, err
 	}

@@ -108,13 +108,24 @@ func columns(naive bool) []func(Config) (*Subject, error) {
 type ThroughputOptions struct {
 	MTUs, Flows []int
 	RTT         time.Duration
-	For         time.Duration
-	Naive       bool
+	// Congestion is the kernel's, see Config. Throughput's rows have it in their names, so
+	// that runs with different ones are not compared.
+	Congestion string
+	For        time.Duration
+	Naive      bool
 }
 
 // Throughput measures bulk in both directions.
 func Throughput(ctx context.Context, o Options, t ThroughputOptions) (Report, error) {
-	return report("throughput", o, t.For, func() ([]Row, error) { return throughput(ctx, o, t) })
+	return report("throughput", o, t.For, func() ([]Row, error) {
+		rows, err := throughput(ctx, o, t)
+		for i := range rows {
+			if t.Congestion != "" {
+				rows[i].Name += ", " + t.Congestion
+			}
+		}
+		return rows, err
+	})
 }
 
 func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row, err error) {
@@ -123,7 +134,7 @@ func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row,
 	}
 	connections := max(defaultConnections, slices.Max(t.Flows))
 	for _, mtu := range t.MTUs {
-		rows, err := opened(Config{MTU: mtu, RTT: t.RTT, Connections: connections}, columns(t.Naive && t.RTT == 0), func(subjects []*Subject) ([]Row, error) {
+		rows, err := opened(Config{MTU: mtu, RTT: t.RTT, Congestion: t.Congestion, Connections: connections}, columns(t.Naive && t.RTT == 0), func(subjects []*Subject) ([]Row, error) {
 			return interleave(ctx, o, subjects, bulkOf(mtu, t))
 		})
 		if err != nil {

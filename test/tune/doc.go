@@ -10,6 +10,7 @@
 //	go test ./test/tune -v -run '^TestTable$/Clean' -tune.runs=1 -tune.bytes=10000000
 //	go test ./test/tune -v -run '^TestTable$/Loss' -tune.runs=5 -tune.bytes=10000000
 //	go test ./test/tune -v -run '^TestTable$/Reordering' -tune.runs=5 -tune.bytes=10000000
+//	go test ./test/tune -v -run '^TestTable$/(Loss|Reordering)' -tune.runs=25 -tune.bytes=3000000 -tune.settings='RACK|RTO'
 //	go test ./test/tune -v -run '^TestHangs$' -tune.hangs=1500
 //
 // A plain go test makes a small run of each, which keeps them alive. There is no state and no

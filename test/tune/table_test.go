@@ -2,6 +2,7 @@ package tune
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,17 @@ func settings() []setting {
 		{name: "snd first 1M", config: transmit(stack.BufferSize{Default: 1 << 20})},
 		{name: "snd first 32K", config: transmit(stack.BufferSize{Default: 32 << 10})},
 	}
+}
+
+// chosen are the settings to measure, the defaults first.
+func chosen(t *testing.T) []setting {
+	t.Helper()
+	which, err := regexp.Compile(*only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := settings()
+	return append(all[:1:1], slices.DeleteFunc(all[1:], func(s setting) bool { return !which.MatchString(s.name) })...)
 }
 
 // table is some links that are measured together.
@@ -83,7 +95,7 @@ func TestTable(t *testing.T) {
 			var text strings.Builder
 			w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 			head := []string{"RTT, bottleneck", "time", "Mbit/s", "again"}
-			for _, s := range settings()[1:] {
+			for _, s := range chosen(t)[1:] {
 				head = append(head, s.name)
 			}
 			fmt.Fprintln(w, strings.Join(head, "\t")+"\t")
@@ -99,7 +111,7 @@ func TestTable(t *testing.T) {
 // row measures a link with all settings.
 func row(t *testing.T, l link) []string {
 	t.Helper()
-	all := settings()
+	all := chosen(t)
 	base, first, _ := median(t, l, all[0])
 	mbit := float64(*size) * 8 / base.Seconds() / 1e6
 	cells := []string{l.String(), fmt.Sprintf("%.3f s", base.Seconds()), fmt.Sprintf("%.0f", mbit), fmt.Sprint(first.retransmits)}

@@ -187,7 +187,7 @@ func newBenchThroughput(stdio IO) *cobra.Command {
 	var o bench.ThroughputOptions
 	cmd, f := newBenchCommand(stdio, "throughput", "Bulk up and down, and its processor time",
 		`  wskstackd bench throughput --mtu 1500,9000,65520
-  wskstackd bench throughput --flows 1 --delay 25ms --peer naive --plot bulk.svg`, measureFor,
+  wskstackd bench throughput --flows 1 --delay 25ms --congestion cubic --plot bulk.svg`, measureFor,
 		func(ctx context.Context, f *benchFlags, bo bench.Options) (bench.Report, error) {
 			o.For, o.Naive, o.RTT = f.length, f.peer == peerNaive, 2*o.RTT
 			return bench.Throughput(ctx, bo, o)
@@ -196,6 +196,7 @@ func newBenchThroughput(stdio IO) *cobra.Command {
 	fs.IntSliceVar(&o.MTUs, "mtu", []int{bench.DefaultMTU}, fmt.Sprintf("MTUs in bytes, %d to %d", bench.MinMTU, bench.MaxMTU))
 	fs.IntSliceVar(&o.Flows, "flows", []int{1, 4}, "how many connections at once")
 	fs.DurationVar(&o.RTT, "delay", 0, "one-way delay; the kernel then goes over two TUN devices")
+	fs.StringVar(&o.Congestion, "congestion", "", "congestion control of the kernel's sockets, such as cubic (default: this machine's)")
 	f.addPeer(cmd)
 	return cmd
 }
