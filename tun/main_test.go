@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"gvisor.dev/gvisor/pkg/refs"
 )
 
 // childEnv names what the test binary does when it is run as a child.
@@ -17,7 +18,13 @@ const childEnv = "TUN_TEST_CHILD"
 func TestMain(m *testing.M) {
 	switch os.Getenv(childEnv) {
 	case "":
-		goleak.VerifyTestMain(m)
+		refs.SetLeakMode(refs.LeaksPanic)
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			if code == 0 {
+				refs.DoLeakCheck() // of the stacks that some tests put on a device
+			}
+			os.Exit(code)
+		}))
 	case "count":
 		// Prints how many descriptors on the TUN driver it was born with.
 		fmt.Println(len(descriptorsOn(nodePath)))
