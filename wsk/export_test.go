@@ -101,7 +101,12 @@ func (s *BasicSocket) Left() int      { return s.f().left() }
 func (f *flow) left() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := len(f.waits) + len(f.accepts) + len(f.recvs) + len(f.sends) + len(f.finished) + f.calls
+	n := len(f.finished) + int(f.calls)
+	for _, q := range []queue{f.waits, f.accepts, f.recvs, f.sends} {
+		for o := q.first; o != nil; o = o.next {
+			n++
+		}
+	}
 	if f.connect != nil || f.closing != nil {
 		n++
 	}

@@ -22,7 +22,6 @@ type flow struct {
 	category *category
 	self     any       // *ConnectionSocket, *ListenSocket ...: what the client holds
 	observed *Observed // nil without an Observer
-	family   uint16
 
 	// kicks counts the wake-ups that the worker has not looked at; whoever raises
 	// it from zero starts the worker. No lock may be needed to kick: the transport
@@ -32,8 +31,9 @@ type flow struct {
 	worker func() // work; both are here so that a call allocates neither
 	// pended is the number of operations whose IRP is out; when there are none, and
 	// watching is not set, a transport's wake-up is nobody's business.
-	pended   atomic.Int64
+	pended   atomic.Int32
 	watching atomic.Bool // an event callback is enabled
+	family   uint16
 
 	mu sync.Mutex // before irp's lock and the transport's; guards all below
 
@@ -45,7 +45,6 @@ type flow struct {
 	latched  ntstatus.Status // what ended the connection, in Aborted
 
 	context   any            // the SocketContext
-	calls     int            // calls that have entered and not left
 	transport Transport      // nil only in Bound, when a failed connect's port was lost
 	datagram  Datagram       // of a datagram socket, which has no other
 	local     netip.AddrPort // as bound, then as connected
@@ -53,17 +52,18 @@ type flow struct {
 	options   *options // never written to: whatever sets one makes others
 
 	connect *op
-	accepts []*op // first in, first served
-	recvs   []*op // first in, first served
-	sends   []*op // sends, and last the graceful disconnect; first in, first out
-	waits   []*op // for a change of the network's addresses; in no order
+	accepts queue // first in, first served
+	recvs   queue // first in, first served
+	sends   queue // sends, and last the graceful disconnect; first in, first out
+	waits   queue // for a change of the network's addresses; in no order
 	closing *op
 
 	written   uint64           // bytes that the transport took
 	acked     uint64           // of those, acknowledged by the peer at the last look
 	finished  []*op            // decided; their routines are still to be called
 	spare     []*op            // the memory of the finished before these
-	inHand    int              // of those, the ones whose routines the worker is calling
+	inHand    int32            // of those, the ones whose routines the worker is calling
+	calls     int32            // calls that have entered and not left
 	discarded *[drainSize]byte // where drained bytes go
 
 	in     indications
@@ -81,6 +81,7 @@ type flow struct {
 // later, knows the flow alone.
 type op struct {
 	flow *flow
+	next *op   // in its queue
 	call *Call // nil without an Observer
 	req  irp.Request
 
@@ -351,23 +352,19 @@ func (f *flow) endAll(why end) {
 		f.end(f.connect, why)
 		f.connect = nil
 	}
-	for _, o := range f.accepts {
-		f.end(o, why)
+	for _, q := range []*queue{&f.accepts, &f.recvs, &f.sends} {
+		f.endQueue(q, why)
 	}
-	for _, o := range f.recvs {
-		f.end(o, why)
-	}
-	for _, o := range f.sends {
-		f.end(o, why)
-	}
-	f.accepts, f.recvs, f.sends = nil, nil, nil
 	if why == endBroken || why == endAborted { // of the connection: nothing to do with it
 		return
 	}
-	for _, o := range f.waits {
-		f.end(o, why)
+	f.endQueue(&f.waits, why)
+}
+
+func (f *flow) endQueue(q *queue, why end) {
+	for !q.empty() {
+		f.end(q.take(), why)
 	}
-	f.waits = nil
 }
 
 // wake is what the transport calls: see Transport.SetWake.
@@ -396,7 +393,7 @@ func (f *flow) work() {
 			event = f.nextEvent()
 		}
 		finished := f.finished
-		f.finished, f.spare, f.inHand = f.spare, nil, len(finished)
+		f.finished, f.spare, f.inHand = f.spare, nil, int32(len(finished))
 		f.resume(finished)
 		f.watching.Store(f.armed())
 		f.mu.Unlock()
@@ -481,31 +478,31 @@ func (f *flow) takeCancels() {
 	if f.connect != nil && f.connect.req.Hooked() {
 		f.cancelConnect()
 	}
-	f.accepts = f.sweep(f.accepts)
-	f.recvs = f.sweep(f.recvs)
-	f.waits = f.sweep(f.waits)
-	before := len(f.sends)
-	f.sends = f.sweep(f.sends)
-	if len(f.sends) != before {
+	f.sweep(&f.accepts)
+	f.sweep(&f.recvs)
+	f.sweep(&f.waits)
+	if f.sweep(&f.sends) {
 		f.push()
 	}
 }
 
-// sweep ends the cancelled ones of queue and returns the others.
-func (f *flow) sweep(queue []*op) []*op {
-	kept := queue[:0]
-	for _, o := range queue {
+// sweep ends the cancelled ones of a queue and reports whether there were any.
+func (f *flow) sweep(q *queue) (some bool) {
+	all := *q
+	*q = queue{}
+	for !all.empty() {
+		o := all.take()
 		if !o.req.Hooked() {
-			kept = append(kept, o)
+			q.add(o)
 			continue
 		}
+		some = true
 		if o.kind == kindDisconnect && !f.finSent {
 			f.happen(hapDisconnectOff)
 		}
 		f.end(o, endCancelled)
 	}
-	clear(queue[len(kept):])
-	return kept
+	return some
 }
 
 // breaks ends a connection that has failed with err. Precondition: f.mu is held.

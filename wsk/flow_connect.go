@@ -214,7 +214,7 @@ func (f *flow) stepConnect() {
 func (f *flow) connected(o *op) {
 	f.connect = nil
 	f.happen(hapConnected)
-	f.in.backlog = f.transport.IdealBacklog()
+	f.in.backlog = idealBacklog(f.transport)
 	if local := f.transport.LocalAddr(); local.IsValid() {
 		f.local = local
 	}

@@ -3,7 +3,6 @@ package wsk
 import (
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
@@ -61,10 +60,10 @@ func (f *flow) sendEx(buf *Buf, flags uint32, control []byte, i *irp.IRP) ntstat
 		if status, work := f.allow(fnSend); !work {
 			return status
 		}
-		if o.total == 0 && len(f.sends) == 0 {
+		if o.total == 0 && f.sends.empty() {
 			return ntstatus.Success // behind others it waits for its turn
 		}
-		f.sends = append(f.sends, o)
+		f.sends.add(o)
 		return ntstatus.Pending
 	})
 }
@@ -97,7 +96,7 @@ func (f *flow) receiveEx(buf *Buf, flags uint32, length, controlFlags *uint32, i
 		if !work || o.total == 0 && !drain {
 			return status
 		}
-		f.recvs = append(f.recvs, o)
+		f.recvs.add(o)
 		return ntstatus.Pending
 	})
 }
@@ -120,7 +119,7 @@ func (f *flow) disconnect(buf *Buf, flags uint32, i *irp.IRP) ntstatus.Status {
 		if status, work := f.allow(fnDisconnect); !work {
 			return status
 		}
-		f.sends = append(f.sends, o)
+		f.sends.add(o)
 		return ntstatus.Pending
 	})
 }
@@ -162,15 +161,15 @@ func (o *op) moved(n int) {
 // stepReceive gives what has arrived to the receives, first come, first served;
 // at the peer's FIN all of them complete. Precondition: f.mu is held.
 func (f *flow) stepReceive() {
-	for len(f.recvs) > 0 {
-		o := f.recvs[0]
+	for !f.recvs.empty() {
+		o := f.recvs.first
 		if !f.state.finSeen() && !f.fill(o) {
 			return
 		}
-		if len(f.recvs) == 0 {
+		if f.recvs.empty() {
 			return // the connection broke and took them all
 		}
-		f.recvs = slices.Delete(f.recvs, 0, 1) // in place: the queue keeps its memory
+		f.recvs.take()
 		o.result.Information = uintptr(o.done)
 		f.finish(o, ntstatus.Success)
 	}
@@ -214,7 +213,7 @@ func (f *flow) target(o *op) [][]byte {
 // completes what is sent. Precondition: f.mu is held.
 func (f *flow) stepSend() {
 	f.push()
-	for _, o := range f.sends {
+	for o := f.sends.first; o != nil; o = o.next {
 		if !f.write(o) {
 			break
 		}
@@ -226,9 +225,8 @@ func (f *flow) stepSend() {
 		f.breaks(err)
 		return
 	}
-	for len(f.sends) > 0 && f.over(f.sends[0]) {
-		o := f.sends[0]
-		f.sends = slices.Delete(f.sends, 0, 1)
+	for !f.sends.empty() && f.over(f.sends.first) {
+		o := f.sends.take()
 		o.result.Information = uintptr(o.done)
 		f.finish(o, ntstatus.Success)
 	}
@@ -236,8 +234,8 @@ func (f *flow) stepSend() {
 		f.happen(hapFINAcked)
 	}
 	f.push()
-	if len(f.sends) > 0 && f.sends[0].done == f.sends[0].total {
-		f.awaitSent(f.sends[0].mark)
+	if o := f.sends.first; o != nil && o.done == o.total {
+		f.awaitSent(o.mark)
 	}
 }
 
@@ -292,7 +290,7 @@ func (f *flow) over(o *op) bool {
 // failing a send for: the data goes out all the same.
 func (f *flow) push() {
 	want := false
-	for _, o := range f.sends {
+	for o := f.sends.first; o != nil; o = o.next {
 		if o.kind == kindSend && o.flags&FlagNoDelay != 0 {
 			want = true
 			break

@@ -94,7 +94,7 @@ func (f *flow) sendTo(list *BufList, given bool, flags uint32, remote *SockAddr,
 			return status
 		}
 		o.kind, o.send = kindSendTo, q
-		f.sends = append(f.sends, o)
+		f.sends.add(o)
 		return ntstatus.Pending
 	})
 }
@@ -168,15 +168,15 @@ func (f *flow) receiveFrom(buf *Buf, flags uint32, q *receiveRequest, i *irp.IRP
 			return status
 		}
 		o.receive = q
-		f.recvs = append(f.recvs, o)
+		f.recvs.add(o)
 		return ntstatus.Pending
 	})
 }
 
 // stepDatagram moves datagrams. Precondition: f.mu is held, the state is Bound.
 func (f *flow) stepDatagram() {
-	for len(f.sends) > 0 && f.state == Bound {
-		o := f.sends[0]
+	for !f.sends.empty() && f.state == Bound {
+		o := f.sends.first
 		status := f.sendAll(o)
 		if status == ntstatus.Pending {
 			break
@@ -185,17 +185,16 @@ func (f *flow) stepDatagram() {
 			f.withdraw()
 			return
 		}
-		f.sends = f.sends[1:]
+		f.sends.take()
 		o.result.Information = uintptr(o.done)
 		f.finish(o, status)
 	}
-	for len(f.recvs) > 0 && f.state == Bound {
+	for !f.recvs.empty() && f.state == Bound {
 		m := f.nextMessage()
 		if m == nil {
 			return
 		}
-		o := f.recvs[0]
-		f.recvs = f.recvs[1:]
+		o := f.recvs.take()
 		f.finish(o, f.deliver(o, m))
 	}
 }
@@ -301,7 +300,7 @@ func (m *message) kindFlags() uint32 {
 // datagrams of one kind. Precondition: f.mu is held.
 func (f *flow) dueReceiveFrom() func() {
 	if f.datagram == nil || f.state != Bound || f.events.enabled&EventReceiveFrom == 0 ||
-		len(f.recvs) > 0 || f.dg.bytes >= f.retainLimit() {
+		!f.recvs.empty() || f.dg.bytes >= f.retainLimit() {
 		return nil
 	}
 	var batch []*message

@@ -22,10 +22,10 @@ type indications struct {
 	bytes    int  // the sum of retained
 	stopped  bool // ReceiveEvent did not take all; a Receive starts it again
 
-	ended   bool // the peer has ended the connection ...
-	aborted bool // ... by breaking it
-	told    bool // DisconnectEvent was called
-	backlog int  // the ideal send backlog that the client knows
+	ended   bool  // the peer has ended the connection ...
+	aborted bool  // ... by breaking it
+	told    bool  // DisconnectEvent was called
+	backlog int32 // the ideal send backlog that the client knows, in bytes
 }
 
 // read fills dst from what is held and then from the transport. Precondition: f.mu
@@ -72,7 +72,7 @@ func (f *flow) retainLimit() int {
 // for DisconnectEvent, behind which no more than one byte is read for nobody.
 // Precondition: f.mu is held.
 func (f *flow) prefetch() {
-	if !f.state.carries() || f.state.finSeen() || len(f.recvs) > 0 || len(f.in.held) > 0 {
+	if !f.state.carries() || f.state.finSeen() || !f.recvs.empty() || len(f.in.held) > 0 {
 		return
 	}
 	size := 1
@@ -96,7 +96,7 @@ func (f *flow) prefetch() {
 // Precondition: f.mu is held.
 func (f *flow) dueReceive() func() {
 	f.prefetch()
-	if !f.state.carries() || len(f.recvs) > 0 || len(f.in.held) == 0 || !f.indicates() {
+	if !f.state.carries() || !f.recvs.empty() || len(f.in.held) == 0 || !f.indicates() {
 		return nil
 	}
 	data := f.gather()
@@ -167,13 +167,16 @@ func (f *flow) dueDisconnect() func() {
 	}
 }
 
+// idealBacklog is a transport's, in bytes, of which no more are known than a buffer can have.
+func idealBacklog(t Transport) int32 { return int32(min(max(t.IdealBacklog(), 0), maxBuffer)) }
+
 // dueBacklog returns the call of SendBacklogEvent if the ideal backlog is another
 // than the client knows. Precondition: f.mu is held.
 func (f *flow) dueBacklog() func() {
 	if f.events.enabled&EventSendBacklog == 0 || f.state != Connected && f.state != RecvClosed {
 		return nil
 	}
-	ideal := f.transport.IdealBacklog()
+	ideal := idealBacklog(f.transport)
 	if ideal == f.in.backlog {
 		return nil
 	}
@@ -181,7 +184,7 @@ func (f *flow) dueBacklog() func() {
 	table, context := f.events.tables.connection, f.context
 	return func() {
 		e := f.calling(EventSendBacklog, table, nil, false)
-		e.answered(table.SendBacklogEvent(context, uint64(max(ideal, 0))), 0, 0)
+		e.answered(table.SendBacklogEvent(context, uint64(ideal)), 0, 0)
 	}
 }
 

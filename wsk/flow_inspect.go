@@ -132,7 +132,7 @@ func (f *flow) queryInspectID(r *ioctlRequest) ntstatus.Status {
 // silence is SIO_WSK_SET_TCP_SILENT_MODE. Receives that are pended stay so until they
 // are cancelled or the socket is closed.
 func (f *flow) silence(*ioctlRequest) ntstatus.Status {
-	if stateTable[fnSilence][f.state].answer != proceed || len(f.sends) > 0 {
+	if stateTable[fnSilence][f.state].answer != proceed || !f.sends.empty() {
 		return f.fail(FaultState, ntstatus.InvalidDeviceState)
 	}
 	t, ok := as[Silencer](f.transport)

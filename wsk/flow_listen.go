@@ -81,7 +81,7 @@ func (f *flow) accept(flags uint32, context any, dispatch *ClientConnectionDispa
 		}
 		o.kind = kindAccept
 		o.accept = &acceptRequest{context: context, dispatch: dispatch, local: local, remote: remote}
-		f.accepts = append(f.accepts, o)
+		f.accepts.add(o)
 		return ntstatus.Pending
 	})
 }
@@ -89,13 +89,13 @@ func (f *flow) accept(flags uint32, context any, dispatch *ClientConnectionDispa
 // stepAccept gives waiting connections to the requests, first come, first served.
 // Precondition: f.mu is held, the state listens.
 func (f *flow) stepAccept() {
-	for len(f.accepts) > 0 {
-		o := f.accepts[0]
+	for !f.accepts.empty() {
+		o := f.accepts.first
 		g, status := f.takeConnection()
 		if status == ntstatus.Pending || !f.state.listens() {
 			return // nobody waits, or the socket died and took the requests
 		}
-		f.accepts = f.accepts[1:]
+		f.accepts.take()
 		if status == ntstatus.Success {
 			o.accept.deliver(g)
 			o.accept.socket = g
@@ -141,7 +141,7 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 	// It is complete before Stop can find it on the books, and withdraw it.
 	g.transport = t
 	g.happen(hapAccepted)
-	g.in.backlog = t.IdealBacklog()
+	g.in.backlog = idealBacklog(t)
 	t.SetWake(g.wake)
 	if status := f.client.adopt(g); status != ntstatus.Success {
 		t.Abort()
@@ -155,7 +155,7 @@ func (f *flow) takeConnection() (*flow, ntstatus.Status) {
 // dueAccept returns the call of AcceptEvent if a connection waits that nobody has
 // asked for. Precondition: f.mu is held, the state listens.
 func (f *flow) dueAccept() func() {
-	if len(f.accepts) > 0 {
+	if !f.accepts.empty() {
 		return nil
 	}
 	g, status := f.takeConnection()

@@ -149,7 +149,7 @@ func (f *flow) awaitAddresses(r *ioctlRequest) ntstatus.Status {
 		return status
 	}
 	r.op.kind = kindListChange
-	f.waits = append(f.waits, r.op)
+	f.waits.add(r.op)
 	return ntstatus.Pending
 }
 

@@ -43,7 +43,7 @@ func kinds() []kind {
 		{"stack.Endpoint", viaEndpoint, 5780},
 		{"Go API", viaGo, 6120},
 		{"Go API, a Read waits (on the caller's goroutine)", viaGoReading, 6520},
-		{"WSK, a receive is pending", viaWSK, 6410},
+		{"WSK, a receive is pending", viaWSK, 6390},
 	}
 }
 
