@@ -54,19 +54,30 @@ func BenchmarkTransfer(b *testing.B) {
 
 // BenchmarkConnect opens and aborts connections with 100 bytes of data.
 func BenchmarkConnect(b *testing.B) {
-	x, y := pair(b, stack.Config{}, stack.Config{})
-	l, at := listen(b, y, "tcp4", addrB)
-	data := pattern(100)
-	b.ReportAllocs()
-	for b.Loop() {
-		e := endpoint(b, x, "tcp4")
-		if err := e.Connect(at, stack.ConnectOptions{Data: data}); err != nil {
-			b.Fatal(err)
-		}
-		if err := connected(b, e); err != nil {
-			b.Fatal(err)
-		}
-		accept(b, l).Abort()
-		e.Abort()
+	for name, mode := range map[string]fastopen.Mode{"plain": fastopen.ModeOff, "fast open": fastopen.ModeOn} {
+		b.Run(name, func(b *testing.B) {
+			x, y := pair(b, stack.Config{}, stack.Config{})
+			l, at := listen(b, y, "tcp4", addrB)
+			if _, err := l.ServeFastOpen(fastopen.ListenConfig{}); err != nil {
+				b.Fatal(err)
+			}
+			opts := stack.ConnectOptions{Data: pattern(100), FastOpen: mode}
+			once := func() {
+				e := endpoint(b, x, "tcp4")
+				if err := e.Connect(at, opts); err != nil {
+					b.Fatal(err)
+				}
+				if err := connected(b, e); err != nil {
+					b.Fatal(err)
+				}
+				accept(b, l).Abort()
+				e.Abort()
+			}
+			once() // asks for the cookie
+			b.ReportAllocs()
+			for b.Loop() {
+				once()
+			}
+		})
 	}
 }
