@@ -211,7 +211,7 @@ func (s *Stack) work(f func()) error {
 	if s.closed {
 		return net.ErrClosed
 	}
-	s.workers.Go(f)
+	s.workers.Go(func() { grow(); f() })
 	return nil
 }
 
