@@ -93,7 +93,7 @@ func sameTCP(a, b []byte) bool {
 
 // deliverAll passes the first n packets of the batch up, joined where that is right.
 func (r *reader) deliverAll(n int) {
-	if n == 1 || r.link.verifies {
+	if n == 1 || !r.link.joins {
 		for i := range n {
 			r.deliver(i)
 		}

@@ -37,6 +37,11 @@ type Config struct {
 	// reasons of Stats; more are only counted. Nil: none.
 	Logger *slog.Logger
 
+	// NoJoin hands each packet up as it came. Without it TCP packets of one read that
+	// carry on the same stream are joined where the device gives no super-segments,
+	// which those above that look at packets see as one large one.
+	NoJoin bool
+
 	// OnReadFailure is called when the reader of a queue ends by an error that
 	// the device does not recover from, other than that it was closed by this
 	// Link. It runs on the reader's goroutine, which ends after it; it must not
@@ -59,6 +64,7 @@ type Link struct {
 	// verifies: the device's offloads are on, so checksums are judged here and
 	// netstack judges none.
 	verifies bool
+	joins    bool
 	capable  gstack.LinkEndpointCapabilities // asked for each packet that comes up
 	// cutting: the device has refused a super-segment, and gets none any more.
 	cutting atomic.Bool
@@ -104,6 +110,7 @@ func New(dev Device, cfg Config) (*Link, error) {
 		closed: make(chan struct{}),
 	}
 	l.verifies = l.offers.Checksum
+	l.joins = !l.verifies && !cfg.NoJoin
 	if l.verifies {
 		l.capable |= gstack.CapabilityRXChecksumOffload
 	}

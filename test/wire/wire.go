@@ -35,9 +35,9 @@ type Config struct {
 	MTU int
 	// Link configures the stack's link, and the peer's if it is one.
 	Link iolink.Config
-	// NoOffload makes a TUN carry ordinary packets with complete checksums, as other
-	// wires do; so does a build with -tags nooffload. Otherwise it carries
-	// super-segments and unfinished checksums too.
+	// NoOffload makes a TUN carry ordinary packets with complete checksums, and the
+	// link hand them up one by one, as other wires do. Otherwise it carries
+	// super-segments and unfinished checksums too, but in a build with -tags nooffload.
 	NoOffload bool
 }
 
@@ -45,6 +45,9 @@ type Config struct {
 type Wire struct {
 	Kind Kind
 	MTU  int
+	// Plain: packets have the size and the checksums that they have on a wire. It is
+	// so for all but a TUN without Config.NoOffload.
+	Plain bool
 	// Link is the stack's end.
 	Link *iolink.Link
 	// PeerLink is the other end, for another stack; nil where the kernel is the
@@ -100,6 +103,17 @@ func Open(kind Kind, cfg Config) (*Wire, error) {
 	if cfg.MTU < MinMTU || cfg.MTU > MaxMTU {
 		return nil, fmt.Errorf("wire: MTU %d: %d to %d bytes are possible", cfg.MTU, MinMTU, MaxMTU)
 	}
+	plain := kind != TUN || cfg.NoOffload
+	cfg.Link.NoJoin = cfg.Link.NoJoin || plain
+	w, err := openKind(kind, cfg)
+	if err != nil {
+		return nil, err
+	}
+	w.Plain = plain
+	return w, nil
+}
+
+func openKind(kind Kind, cfg Config) (*Wire, error) {
 	switch kind {
 	case TUN:
 		return openKernel(kind, cfg, openTUN)

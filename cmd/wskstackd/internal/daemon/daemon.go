@@ -138,7 +138,7 @@ func (d *daemon) openStack() (err error) {
 	// The stack closes it first; this is for its error, and for a stack that does
 	// not come to be.
 	d.later(d.device.Close)
-	d.link, err = iolink.New(d.device, iolink.Config{Logger: d.log, OnReadFailure: func(_ int, err error) {
+	d.link, err = iolink.New(d.device, iolink.Config{Logger: d.log, NoJoin: d.opts.NoOffload, OnReadFailure: func(_ int, err error) {
 		select {
 		case d.broken <- err:
 		default: // one is enough

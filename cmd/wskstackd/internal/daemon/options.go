@@ -52,7 +52,8 @@ type Expose struct {
 type Options struct {
 	// Device is the TUN's name.
 	Device string
-	// NoOffload makes the TUN carry ordinary packets with complete checksums only.
+	// NoOffload makes the TUN carry ordinary packets with complete checksums only, and
+	// the stack take them one by one.
 	NoOffload bool
 	// Links are the host's addresses on the networks between it and the stack,
 	// which takes the next address of each: one for each family at the most. None:

@@ -82,7 +82,7 @@ func join(p Place, sides []side, cfg stack.Config) (joined, error) {
 	if err != nil {
 		return joined{}, err
 	}
-	cfg.Link, err = iolink.New(dev, iolink.Config{})
+	cfg.Link, err = iolink.New(dev, iolink.Config{NoJoin: p.NoOffload})
 	if err != nil {
 		return joined{}, errors.Join(err, dev.Close())
 	}

@@ -32,7 +32,8 @@ type Place struct {
 	Family int
 	// Device is the TUN's name; empty: the kernel's choice.
 	Device string
-	// NoOffload makes the TUN carry ordinary packets with complete checksums only.
+	// NoOffload makes the TUN carry ordinary packets with complete checksums only, and
+	// the stack take them one by one.
 	NoOffload bool
 	// Namespace is the path of the network namespace to join; empty: the caller's.
 	Namespace string
