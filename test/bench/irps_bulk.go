@@ -35,16 +35,33 @@ func (c *irpConn) bulk(up bool, received, ending *atomic.Int64) error {
 	p := &irpLoop{conn: c, call: c.s.Receive, buf: wsk.NewBuf(make([]byte, block)), up: up, received: received, ending: ending, over: make(chan struct{}, 1)}
 	if up {
 		p.call = c.s.Send
-		enable := wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: wsk.EventSendBacklog}.Bytes()
-		if _, err := c.receive.do(func(i *irp.IRP) ntstatus.Status {
-			return c.s.ControlSocket(wsk.SetOption, wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET, enable, nil, nil, i)
-		}); err != nil {
+		if err := c.tune(); err != nil {
 			return err
 		}
 	}
 	p.post(new(irp.IRP))
 	<-p.over
 	return p.err
+}
+
+// tune turns Nagle's algorithm off, as it is from the start for the other layers, and
+// has the provider tell of the ideal backlog.
+func (c *irpConn) tune() error {
+	backlog := wsk.EventCallbackControl{NpiID: wsk.NPI_WSK_INTERFACE_ID(), EventMask: wsk.EventSendBacklog}
+	for _, o := range []struct {
+		option, level uint32
+		value         []byte
+	}{
+		{wsk.TCP_NODELAY, wsk.IPPROTO_TCP, []byte{1, 0, 0, 0}},
+		{wsk.SO_WSK_EVENT_CALLBACK, wsk.SOL_SOCKET, backlog.Bytes()},
+	} {
+		if _, err := c.receive.do(func(i *irp.IRP) ntstatus.Status {
+			return c.s.ControlSocket(wsk.SetOption, o.option, o.level, o.value, nil, nil, i)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *irpLoop) post(i *irp.IRP) {
