@@ -19,12 +19,17 @@ type Machine struct {
 	CPUs      int    `json:"cpus"`
 	MemoryGiB int    `json:"memory_gib"`
 	Kernel    string `json:"kernel"`
-	Go        string `json:"go"`
+	// Congestion is what the kernel's sockets use by default, such as "cubic".
+	Congestion string `json:"congestion,omitempty"`
+	Go         string `json:"go"`
 }
 
 // ThisMachine describes where the program runs.
 func ThisMachine() Machine {
 	m := Machine{Processor: processor(), CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	if data, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil {
+		m.Congestion = strings.TrimSpace(string(data))
+	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Release[:])
@@ -38,14 +43,18 @@ func ThisMachine() Machine {
 
 // SameKind says whether ratios within a round on one machine say something about
 // those on the other: how the two ends of a connection share the processors makes
-// the ratios.
+// the ratios, and what the kernel's congestion control makes of its own half.
 func (m Machine) SameKind(other Machine) bool {
-	return m.Processor == other.Processor && m.CPUs == other.CPUs
+	return m.Processor == other.Processor && m.CPUs == other.CPUs && m.Congestion == other.Congestion
 }
 
 // String implements fmt.Stringer.
 func (m Machine) String() string {
-	return fmt.Sprintf("%s, %d CPUs, %d GiB, Linux %s, %s", m.Processor, m.CPUs, m.MemoryGiB, m.Kernel, m.Go)
+	kernel := m.Kernel
+	if m.Congestion != "" {
+		kernel += " (" + m.Congestion + ")"
+	}
+	return fmt.Sprintf("%s, %d CPUs, %d GiB, Linux %s, %s", m.Processor, m.CPUs, m.MemoryGiB, kernel, m.Go)
 }
 
 func processor() string {

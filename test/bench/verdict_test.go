@@ -43,8 +43,9 @@ func TestGateVerdicts(t *testing.T) {
 		r.Machine.CPUs = 64
 		return r
 	}
-	other := good
+	other, pacing := good, good
 	other.Machine.Processor = "q"
+	pacing.Machine.Congestion = "bbr"
 	for name, c := range map[string]struct {
 		bulk []Report // the attempts that there are; more must not be asked for
 		idle []Report // one that is good, if there is none
@@ -71,6 +72,7 @@ func TestGateVerdicts(t *testing.T) {
 		"nothing":                       {bulk: []Report{attempt("bulk", 0, 0.8, 0), attempt("bulk", 0, 0.8, 0), attempt("bulk", 0, 0.8, 0)}, want: [3]string{"good", "not measured", "good"}},
 		"a row that is gone":            {bulk: []Report{attempt("bulk", 0, -1, 2), attempt("bulk", 0, -1, 2), attempt("bulk", 0, -1, 2)}, want: [3]string{"not measured", "good", "good"}},
 		"another kind of machine":       {bulk: []Report{elsewhere(attempt("bulk", 0.9, 0.1, 9))}, want: [3]string{"not judged", "not judged", "good"}},
+		"another congestion control":    {bulk: []Report{pacing}, want: [3]string{"not judged", "not judged", "good"}},
 		"another processor":             {bulk: []Report{other}, want: [3]string{"not judged", "not judged", "good"}},
 		"more memory on another kind": {
 			bulk: []Report{elsewhere(good)}, idle: []Report{elsewhere(attempt("idle", 0, -1, 111)), elsewhere(attempt("idle", 0, -1, 111)), elsewhere(attempt("idle", 0, -1, 111))},

@@ -28,9 +28,9 @@ noise. Where one is out of it, or where others had more than %.0f %% of the proc
 it is measured again, up to %d times in all, and is worse only if it was so each
 time, on a busy machine by %d times the margin. Better ones never fail.
 
-A round's ratios hold on another machine of the same kind too (processor and number
-of processors). On another kind only what is counted is judged: allocations, memory,
-round trips.
+A round's ratios hold on another machine of the same kind too (processor, number of
+processors, the kernel's default congestion control). On another kind only what is
+counted is judged: allocations, memory, round trips.
 
 --json prints one object: format (1), kind ("gate"), machine, stored_on (the file's
 machine), foreign (for each suite and attempt the share that others had of the

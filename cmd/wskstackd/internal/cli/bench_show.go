@@ -16,7 +16,7 @@ import (
 
 // reportText says what --json prints, for the help.
 const reportText = `--json prints one object, which --compare and 'bench show' read: format (1), kind (the
-command), machine (processor, cpus, memory_gib, kernel, go), rounds, seconds (of one
+command), machine (processor, cpus, memory_gib, kernel, congestion, go), rounds, seconds (of one
 measurement, where that was set), foreign (the share of the processors that others
 had meanwhile) and rows. A row has name (what was measured), metric, unit,
 lower_is_better and columns, one for each subject; the others are compared with the
