@@ -54,6 +54,7 @@ func TestAlarmIsSetAnewOnlyForwards(t *testing.T) {
 		}
 	}
 	set(time.Second, 1)
+	set(time.Second, 1)        // as it is
 	set(time.Minute, 1)        // rings early, and is set again
 	clock.Advance(time.Second) // that
 	set(30*time.Second, 3)     // is before

@@ -2,6 +2,7 @@ package fastopen_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/wskstack/wskstack/stack/seg"
 	"github.com/wskstack/wskstack/test/covers"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
@@ -105,7 +107,50 @@ func TestSettledSegmentsGoStraightUp(t *testing.T) {
 		if h.link.Looks(packetOf(answer.Bytes())) {
 			t.Error("a segment is looked at although the connection has settled")
 		}
+		for ahead, want := range map[int]bool{-1: false, 0: true, tfo.MaxAhead - 1: true, tfo.MaxAhead: false} {
+			if got := c.flow.Untouched(uint32(h.iss) + 6 + uint32(ahead)); got != want {
+				t.Errorf("%d bytes ahead: left alone is %v, want %v", ahead, got, want)
+			}
+		}
 		h.left()
+	})
+}
+
+// TestEndedSinceLookedUp: a packet whose flow ends just before it is looked at is
+// delivered as it is.
+func TestEndedSinceLookedUp(t *testing.T) {
+	h := newHost(t, false, 1500, fastopen.Config{})
+	c, syn := opened(h, "hello", 5, nil)
+	h.handshakeACK()
+	c.flow.Release()
+	c.flow.ComesUp(header.IPv4ProtocolNumber, packetOf(h.reply(syn, seg.ACK|seg.PSH, 1, 1, nil, "answer").Bytes()))
+	h.link.Flush()
+	if got := c.read(6); got != "answer" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// TestNoOldAcknowledgementFollowsANewerOne: what has settled has nothing left that
+// waits to be sent.
+func TestNoOldAcknowledgementFollowsANewerOne(t *testing.T) {
+	covers.IDs(t, "C-19")
+	both(t, func(t *testing.T, h *host) {
+		c, syn := opened(h, "hello", 5, nil)
+		h.settle() // the ACK of the SYN-ACK waits
+		c.write("hello")
+		h.arrive(h.reply(syn, seg.ACK|seg.PSH, 1, 6, nil, text(1400)))
+		h.arrive(h.reply(syn, seg.ACK|seg.PSH, 1401, 6, nil, text(1400)))
+		c.read(2800)
+		h.settle()
+		h.clock.Advance(time.Second)
+		h.settle()
+		var acks []int
+		for _, s := range h.left() {
+			acks = append(acks, int(s.Ack()-irs))
+		}
+		if len(acks) == 0 || acks[len(acks)-1] != 2801 || !slices.IsSorted(acks) {
+			t.Errorf("the acknowledgements that leave are %v; want ascending ones, to 2801", acks)
+		}
 	})
 }
 

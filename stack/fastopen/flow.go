@@ -8,7 +8,6 @@ import (
 	"github.com/wskstack/wskstack/stack/fastopen/tfo"
 	"github.com/wskstack/wskstack/stack/seg"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -29,8 +28,8 @@ type Flow struct {
 	link *Link
 
 	// done says that no packet of the connection is changed any more; floor,
-	// that packets going down are left alone from this sequence number on (set
-	// when floorSet is in it). Both spare the lock.
+	// that packets going down are left alone from this sequence number up to
+	// tfo.MaxAhead (set when floorSet is in it). Both spare the lock.
 	done  atomic.Bool
 	floor atomic.Uint64
 
@@ -160,13 +159,13 @@ func (f *Flow) carry(out tfo.Out) (down []seg.Segment) {
 	l.observe(f.outcome, o, out.Lesson, f.key)
 	l.tellClient(f.outcome, o, out.Lesson, paused, f.key)
 	f.outcome = o
-	switch f.client.State() {
-	case tfo.Settled:
-		f.floor.Store(floorSet | uint64(f.client.PeerNxt()))
-	case tfo.Done:
+	if f.client.State() == tfo.Done {
 		f.end()
 		return out.ToWire
-	case tfo.Idle, tfo.SynSent, tfo.SynRcvd, tfo.Open:
+	}
+	if floor, ok := f.client.Floor(); ok {
+		f.floor.Store(floorSet | uint64(floor))
+	} else {
 		f.floor.Store(0)
 	}
 	if due, ok := f.client.Deadline(); ok {
@@ -221,7 +220,7 @@ func (f *Flow) untouched(tcp header.TCP) bool {
 	}
 	floor := f.floor.Load()
 	return floor&floorSet != 0 &&
-		!seqnum.Value(tcp.SequenceNumber()).LessThan(seqnum.Value(uint32(floor))) &&
+		tcp.SequenceNumber()-uint32(floor) < tfo.MaxAhead &&
 		tcp.Flags()&(header.TCPFlagSyn|header.TCPFlagRst) == 0
 }
 

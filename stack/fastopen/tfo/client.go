@@ -60,6 +60,9 @@ const (
 	// roomyWindow is what holds the peer's first flight, whatever it sends
 	// (RFC 6928).
 	roomyWindow = 16 << 10
+	// MaxAhead is the largest window (RFC 7323 §2.3): who sends what lies that far
+	// ahead has been told of all before.
+	MaxAhead = 1 << 30
 	// maxEarly and maxEarlyBytes bound what is kept of segments that overtook
 	// the SYN-ACK: an initial window (RFC 6928).
 	maxEarly      = 10
@@ -210,7 +213,7 @@ func (c *Client) Deadline() (time.Duration, bool) {
 	}
 	due := c.expires
 	if c.held.active {
-		due = min(due, c.held.due)
+		due = c.held.due // the end waits for it
 	}
 	if c.owed.active {
 		due = min(due, c.owed.due)

@@ -19,6 +19,9 @@ func (c *Client) sendOpen(now time.Duration, s seg.Segment) Out {
 	case f.Has(seg.SYN):
 		c.finish() // another attempt on the same ports
 		return pass()
+	case c.state == Settled && atLeast(s.Seq(), c.peerNxt.Add(MaxAhead)):
+		c.finish() // before its numbers come round, and look like repeats
+		return pass()
 	}
 	news := c.isNews(s)
 	first := !c.owed.active && !c.owed.paid && s.Ack() == c.rcvNxt
@@ -240,6 +243,9 @@ func (c *Client) mismatch(s seg.Segment) Out {
 	}
 }
 
-// PeerNxt is the sequence number before which the peer has everything. It means
-// something from Open on.
-func (c *Client) PeerNxt() seqnum.Value { return c.peerNxt }
+// Floor is where the stack's segments that are no concern of the machine begin: those
+// from there up to MaxAhead. The peer's are none then, whatever their numbers. ok is
+// false while all have to be looked at.
+func (c *Client) Floor() (floor seqnum.Value, ok bool) {
+	return c.peerNxt, c.state == Settled && !c.owed.active
+}

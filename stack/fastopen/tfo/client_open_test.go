@@ -57,6 +57,43 @@ func TestWindowUpdates(t *testing.T) {
 	}
 }
 
+// TestNothingIsOwedAfterAReset: an ACK that waits does not outlive its connection.
+func TestNothingIsOwedAfterAReset(t *testing.T) {
+	r := sent(t, "hello")
+	r.c.FromWire(r.now, r.synack(6))
+	r.fromStack(r.bare(1, 1), "", "")
+	r.fromStack(r.down(seg.RST|seg.ACK, 1, 1, ""), "RA 6 ack 1", "")
+	if out := r.c.Expire(r.now + time.Second); len(out.ToWire) != 0 {
+		t.Errorf("%q leaves", r.briefs(false, out.ToWire))
+	}
+}
+
+// TestHoldAtTheEnd: what is held when an opening's life ends is waited for, once.
+func TestHoldAtTheEnd(t *testing.T) {
+	r := accepted(t, "hello")
+	r.now += openLife - time.Millisecond - ackDelay
+	r.fromStack(r.data(1, "hello"), "", "")
+	if due, _ := r.c.Deadline(); due != r.now+20*time.Millisecond {
+		t.Fatalf("due in %v, want when the acknowledgement is: in 20ms", due-r.now)
+	}
+	r.wait(20*time.Millisecond, "A 1 ack 6")
+	r.state(Settled)
+}
+
+// TestFarAhead: who has sent more than any window holds has been told of the first
+// bytes. Sequence numbers that come round are no repeats.
+func TestFarAhead(t *testing.T) {
+	r := accepted(t, "hello")
+	r.fromStack(r.data(1, "hello"), "", "")
+	r.wait(20*time.Millisecond, "A 1 ack 6")
+	r.state(Settled)
+	r.fromStack(r.data(5+1<<30, "x"), "=", "")
+	r.state(Settled)
+	r.fromStack(r.data(6+1<<30, "x"), "=", "")
+	r.state(Done)
+	r.fromStack(r.data(6+1<<31, "x"), "=", "")
+}
+
 func TestHoldOnAShortPath(t *testing.T) {
 	covers.IDs(t, "H-10")
 	r := newRig(t, known(1460), "hello")
