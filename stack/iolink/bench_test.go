@@ -67,7 +67,7 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s.n = want
-				d.given <- in
+				d.given <- given{packets: in}
 				<-s.done
 			}
 		})

@@ -18,21 +18,27 @@ import (
 // batches is a device that gives several packets in one read.
 type batches struct {
 	*device
-	given chan [][]byte
+	given chan given
 }
 
-func newBatches() *batches { return &batches{newDevice(1), make(chan [][]byte)} }
+// given are packets, and what the device says of each.
+type given struct {
+	packets [][]byte
+	says    frame.Offload
+}
+
+func newBatches() *batches { return &batches{newDevice(1), make(chan given)} }
 
 func (d *batches) Read(_ int, batch []frame.Packet) (int, error) {
 	select {
-	case packets := <-d.given:
-		for i, rest := range packets {
-			batch[i].Size = len(rest)
+	case g := <-d.given:
+		for i, rest := range g.packets {
+			batch[i].Size, batch[i].Offload = len(rest), g.says
 			for _, v := range batch[i].Views {
 				rest = rest[copy(v, rest):]
 			}
 		}
-		return len(packets), nil
+		return len(g.packets), nil
 	case <-d.closed:
 		return 0, os.ErrClosed
 	}
@@ -41,13 +47,18 @@ func (d *batches) Read(_ int, batch []frame.Packet) (int, error) {
 // joined gives a link a batch and returns what it delivers.
 func joined(t *testing.T, offers frame.Offloads, in [][]byte) (out [][]byte, st iolink.Stats) {
 	t.Helper()
+	return joinedOf(t, offers, given{packets: in})
+}
+
+func joinedOf(t *testing.T, offers frame.Offloads, in given) (out [][]byte, st iolink.Stats) {
+	t.Helper()
 	d, s := newBatches(), newSink()
 	d.offers = offers
 	l := newLink(t, d, iolink.Config{})
 	l.Attach(s)
 	d.given <- in
 	end := packet(4, 20) // behind them, so that they have been delivered
-	d.given <- [][]byte{end}
+	d.given <- given{packets: [][]byte{end}}
 	for g := range s.ch {
 		if bytes.Equal(g.data, end) {
 			break
@@ -130,6 +141,9 @@ func TestJoinKeepsApart(t *testing.T) {
 		{"another window", true, edit(func(s seg.Segment) { s.SetWindow(501) })},
 		{"a FIN", false, edit(func(s seg.Segment) { s.SetFlags(seg.ACK | seg.FIN) })},
 		{"a RST", true, edit(func(s seg.Segment) { s.SetFlags(seg.ACK | seg.RST) })},
+		{"an ECE", false, edit(func(s seg.Segment) { s.SetFlags(seg.ACK | 0x40) })},
+		{"a CWR", true, edit(func(s seg.Segment) { s.SetFlags(seg.ACK | 0x80) })},
+		{"a reserved bit", false, edit(func(s seg.Segment) { s.Bytes()[20+12] ^= 1 })},
 		{"no ACK", false, edit(func(s seg.Segment) { s.SetFlags(0) })},
 		{"another timestamp", false, func(s seg.Segment) seg.Segment { return s.Rebuild(seg.TimestampOption(9, 2), s.Payload()) }},
 		{"no options", false, func(s seg.Segment) seg.Segment { return s.Rebuild(nil, s.Payload()) }},
@@ -151,6 +165,7 @@ func TestJoinKeepsApart(t *testing.T) {
 		}},
 		{"another TOS", false, ip4(func(ip header.IPv4) { ip.SetTOS(3, 0) })},
 		{"another TTL", false, ip4(func(ip header.IPv4) { ip.SetTTL(9) })},
+		{"another word on fragments", false, ip4(func(ip header.IPv4) { ip[6] ^= 0x40 })},
 		{"a fragment", false, ip4(func(ip header.IPv4) { ip.SetFlagsFragmentOffset(header.IPv4FlagMoreFragments, 0) })},
 		{"another flow label", true, edit(func(s seg.Segment) { s.Bytes()[3] ^= 1 })},
 		{"another header", true, edit(func(s seg.Segment) { s.Bytes()[6] = 60 })},
@@ -183,12 +198,15 @@ func TestJoinIsBounded(t *testing.T) {
 	ended, _ := stream(false, 900, 2) // the second has 600 bytes
 	ended[1] = shorter(t, ended[1], 599, seqnum.Value(0xffff_ff00).Add(900))
 	ended = append(ended, shorter(t, ended[1], 100, seqnum.Value(0xffff_ff00).Add(900+599)))
-	fragments, _ := stream(false, 1000, 3)
-	for _, b := range fragments {
-		ip := header.IPv4(b)
-		ip.SetFlagsFragmentOffset(header.IPv4FlagMoreFragments, 0)
-		ip.SetChecksum(0)
-		ip.SetChecksum(^ip.CalculateChecksum())
+	fragments := func(flags uint8, offset uint16) [][]byte {
+		all, _ := stream(false, 1000, 3)
+		for _, b := range all {
+			ip := header.IPv4(b)
+			ip.SetFlagsFragmentOffset(flags, offset)
+			ip.SetChecksum(0)
+			ip.SetChecksum(^ip.CalculateChecksum())
+		}
+		return all
 	}
 	huge, _ := stream(true, 10_000, 8)
 	ordinary, _ := stream(false, 1000, 3)
@@ -201,13 +219,24 @@ func TestJoinIsBounded(t *testing.T) {
 		{"PSH in the middle", frame.Offloads{}, pushed, 2},
 		{"an odd size", frame.Offloads{}, odd, 4},
 		{"a short one in the middle", frame.Offloads{}, ended, 2},
-		{"fragments", frame.Offloads{}, fragments, 3},
+		{"first fragments", frame.Offloads{}, fragments(header.IPv4FlagMoreFragments, 0), 3},
+		{"last fragments", frame.Offloads{}, fragments(0, 800), 3},
 		{"8 packets of 10,000 bytes", frame.Offloads{}, huge, 2},
 		{"with offloads", frame.Offloads{Checksum: true}, ordinary, 3},
 	} {
 		if out, _ := joined(t, c.offers, c.in); len(out) != c.want {
 			t.Errorf("%s: %d packets became %d, want %d", c.name, len(c.in), len(out), c.want)
 		}
+	}
+}
+
+// TestJoinLeavesWhatIsUnfinished: a device that has offloads although it offers none
+// may leave sums undone, of which nothing can be made.
+func TestJoinLeavesWhatIsUnfinished(t *testing.T) {
+	in, _ := stream(false, 1000, 2)
+	says := frame.Offload{Checksum: frame.ChecksumPartial, CsumStart: 20, CsumOffset: 16}
+	if out, st := joinedOf(t, frame.Offloads{}, given{in, says}); len(out) != 2 || st.RxJoined != 0 {
+		t.Errorf("2 packets became %d; %+v", len(out), st)
 	}
 }
 
