@@ -91,6 +91,7 @@ func TestAccepted(t *testing.T) {
 // TestSettledSegmentsGoStraightUp: a connection that is watched for repeats pays
 // nothing for what comes to it.
 func TestSettledSegmentsGoStraightUp(t *testing.T) {
+	covers.IDs(t, "H-06")
 	both(t, func(t *testing.T, h *host) {
 		c, syn := opened(h, "hello", 5, nil)
 		answer := h.reply(syn, seg.ACK, 1, 6, nil, "answer")

@@ -83,6 +83,7 @@ func TestHoldAtTheEnd(t *testing.T) {
 // TestFarAhead: who has sent more than any window holds has been told of the first
 // bytes. Sequence numbers that come round are no repeats.
 func TestFarAhead(t *testing.T) {
+	covers.IDs(t, "H-06")
 	r := accepted(t, "hello")
 	r.fromStack(r.data(1, "hello"), "", "")
 	r.wait(20*time.Millisecond, "A 1 ack 6")
