@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,19 @@ func FuzzReadReport(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestProcessorIsNamedWithItsGeneration(t *testing.T) {
+	const second = "\n\nprocessor\t: 1\ncpu family\t: 6\nmodel\t\t: 7\nmodel name\t: other\n"
+	for in, want := range map[string]string{
+		"processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n" + second: "AMD EPYC (family 25, model 17)",
+		"model name\t: ARMv7 Processor rev 1\n" + second:                                     "ARMv7 Processor rev 1",
+		"processor\t: 0\nBogoMIPS\t: 50.00\n" + second:                                       runtime.GOARCH,
+	} {
+		if got := parseProcessor([]byte(in)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
 
 func TestForeignLoad(t *testing.T) {

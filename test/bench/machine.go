@@ -59,12 +59,27 @@ func (m Machine) String() string {
 
 func processor() string {
 	data, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
+	return parseProcessor(data)
+}
+
+// parseProcessor is the first processor's name; with the family and model where there
+// are any, since several generations go by one name in virtual machines.
+func parseProcessor(data []byte) string {
+	first, _, _ := strings.Cut(string(data), "\n\n")
+	fields := make(map[string]string)
+	for line := range strings.Lines(first) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			fields[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
 	}
-	return runtime.GOARCH
+	name, family, model := fields["model name"], fields["cpu family"], fields["model"]
+	switch {
+	case name == "":
+		return runtime.GOARCH
+	case family == "" || model == "":
+		return name
+	}
+	return fmt.Sprintf("%s (family %s, model %s)", name, family, model)
 }
 
 // Load is how the machine's processors have spent their time since it started, in
