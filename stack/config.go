@@ -99,7 +99,8 @@ type Config struct {
 	// DisableSACK turns off selective acknowledgements (RFC 2018).
 	DisableSACK bool
 
-	// CongestionControl is "cubic" (also if empty) or "reno".
+	// CongestionControl is "cubic" (also if empty) or "reno". Netstack's Reno sends more
+	// than RFC 5681 allows where packets get lost, at the cost of whoever shares the path.
 	CongestionControl string
 
 	// MinRTO is the least time after which what is not acknowledged is sent again, between
