@@ -176,7 +176,7 @@ func (c *Client) adopt(f *flow) ntstatus.Status {
 
 // newFlow returns a socket in state Init without a transport.
 func newFlow(client *Client, c *category, family, socketType uint16, context any, tables clientTables) *flow {
-	f := &flow{client: client, category: c, family: family, context: context, options: client.provider.defaults(family, socketType)}
+	f := &flow{client: client, category: c, family: family, context: context, options: client.provider.share(defaultOptions(family, socketType))}
 	f.events.tables = tables
 	f.hook, f.worker = f.kick, f.work
 	switch c.flag {

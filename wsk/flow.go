@@ -49,7 +49,7 @@ type flow struct {
 	datagram  Datagram       // of a datagram socket, which has no other
 	local     netip.AddrPort // as bound, then as connected
 	remote    netip.AddrPort
-	options   *options // never written to: whatever sets one makes others
+	options   *options // never written to: see share
 
 	connect *op
 	accepts queue // first in, first served

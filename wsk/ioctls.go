@@ -126,7 +126,7 @@ func (f *flow) keepAliveValues(r *ioctlRequest) ntstatus.Status {
 	if err := f.tell(&option{apply: options.applyKeepAlive}, changed); err != nil {
 		return statusOf(err, setting)
 	}
-	f.options = &changed
+	f.options = f.client.provider.share(changed)
 	return ntstatus.Success
 }
 

@@ -76,22 +76,25 @@ func defaultOptions(family, socketType uint16) options {
 	}
 }
 
-// defaults are the options that a socket begins with. All of a kind share them.
-func (p *Provider) defaults(family, socketType uint16) *options {
+// maxShared is how many different sets of options are shared; sockets with rarer ones have
+// their own.
+const maxShared = 64
+
+// share returns options that are equal to o, which sockets that have set the same share.
+func (p *Provider) share(o options) *options {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k := kindOfSocket{family, socketType}
-	if p.firstOptions[k] == nil {
-		if p.firstOptions == nil {
-			p.firstOptions = map[kindOfSocket]*options{}
-		}
-		o := defaultOptions(family, socketType)
-		p.firstOptions[k] = &o
+	if same := p.shared[o]; same != nil {
+		return same
 	}
-	return p.firstOptions[k]
+	if p.shared == nil {
+		p.shared = map[options]*options{}
+	}
+	if len(p.shared) < maxShared {
+		p.shared[o] = &o
+	}
+	return &o
 }
-
-type kindOfSocket struct{ family, socketType uint16 }
 
 // applyTo sets everything that differs from a new transport's.
 func (o options) applyTo(t Transport, family uint16) error {
@@ -286,7 +289,7 @@ func (f *flow) setOption(opt *option, input []byte) ntstatus.Status {
 	if err := f.tell(opt, changed); err != nil {
 		return statusOf(err, setting)
 	}
-	f.options = &changed
+	f.options = f.client.provider.share(changed)
 	return ntstatus.Success
 }
 

@@ -26,15 +26,15 @@ type Provider struct {
 
 	// mu guards all below and the fields of every Client that say so. It is a leaf:
 	// taken under a socket's lock, and nothing is called with it held.
-	mu           sync.Mutex
-	network      Network
-	stopped      bool
-	resolver     Resolver
-	random       *rand.Rand    // of CompleteRandom
-	changed      chan struct{} // closed, and made anew, when network or stopped changes
-	clients      map[*Client]struct{}
-	claims       map[place]*claim          // the sockets' binds: the first of each place
-	firstOptions map[kindOfSocket]*options // what the sockets of a kind begin with
+	mu       sync.Mutex
+	network  Network
+	stopped  bool
+	resolver Resolver
+	random   *rand.Rand    // of CompleteRandom
+	changed  chan struct{} // closed, and made anew, when network or stopped changes
+	clients  map[*Client]struct{}
+	claims   map[place]*claim     // the sockets' binds: the first of each place
+	shared   map[options]*options // see share
 }
 
 // NewProvider returns a provider that is not ready: captures wait until Start.
