@@ -9,6 +9,7 @@ import (
 
 	"github.com/wskstack/wskstack/test/covers"
 	"github.com/wskstack/wskstack/wsk"
+	"github.com/wskstack/wskstack/wsk/irp"
 	"github.com/wskstack/wskstack/wsk/ntstatus"
 )
 
@@ -316,6 +317,47 @@ func TestSendCancel(t *testing.T) {
 		c.ends(t, ntstatus.Success, 1)
 		if got := string(peer.Received()); got != "abe" {
 			t.Errorf("sent %q", got)
+		}
+		r.close(s)
+	})
+}
+
+// TestCancelledBeforeTheNext cancels a send and a receive while the worker is in another
+// routine: the next one, which moves in its call, must not move the cancelled one.
+func TestCancelledBeforeTheNext(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		s, peer := r.connected()
+		busy, done := make(chan struct{}), make(chan struct{})
+		blocks := newRequest()
+		blocks.IRP = irp.New(func(i *irp.IRP, ctx any) {
+			close(busy)
+			<-done
+			record(i, ctx)
+		}, blocks)
+		sent, received := newRequest(), newRequest()
+		received.pends(t, s.Receive(wsk.NewBuf(make([]byte, 4)), 0, received.IRP))
+		blocks.pends(t, s.Send(wsk.NewBuf(nil), 0, blocks.IRP))
+		<-busy
+		peer.SetWindow(0)
+		sent.pends(t, s.Send(wsk.NewBuf([]byte("never")), 0, sent.IRP))
+
+		sent.Cancel()
+		received.Cancel()
+		peer.SetWindow(-1)
+		peer.Deliver([]byte("data"))
+		next, buf, into := newRequest(), make([]byte, 4), newRequest()
+		next.pends(t, s.Send(wsk.NewBuf([]byte("next")), 0, next.IRP))
+		into.pends(t, s.Receive(wsk.NewBuf(buf), 0, into.IRP))
+		close(done)
+		peer.AckAll()
+
+		blocks.ends(t, ntstatus.Success, 0)
+		sent.ends(t, ntstatus.Cancelled, 0)
+		received.ends(t, ntstatus.Cancelled, 0)
+		next.ends(t, ntstatus.Success, 4)
+		into.ends(t, ntstatus.Success, 4)
+		if got := string(peer.Received()); got != "next" || string(buf) != "data" {
+			t.Errorf("sent %q, received %q", got, buf)
 		}
 		r.close(s)
 	})

@@ -236,15 +236,16 @@ func (f *flow) enter(fn function, o *op, body func(o *op) ntstatus.Status) ntsta
 // as pended, so that no wake-up is lost.
 func (f *flow) begin(o *op) bool {
 	before := f.state
-	switch {
-	case !before.carries():
+	// While a callback runs, what it leaves comes first.
+	receives := o.kind == kindReceive && o.flags&FlagDrain == 0 && f.events.running == 0
+	if !before.carries() || o.kind != kindSend && !receives {
 		return false
-	case o.kind == kindSend:
+	}
+	f.takeCancels() // what was cancelled before this call does not move any more
+	if receives {
+		f.stepReceive()
+	} else {
 		f.stepSend()
-	case o.kind == kindReceive && o.flags&FlagDrain == 0 && f.events.running == 0:
-		f.stepReceive() // while a callback runs, what it leaves comes first
-	default:
-		return false
 	}
 	return len(f.finished) == 0 && f.state == before
 }
