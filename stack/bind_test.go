@@ -11,6 +11,7 @@ import (
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/wskstack/wskstack/stack"
+	"github.com/wskstack/wskstack/stack/fastopen"
 )
 
 // TestBindToTheWildcard: below, an endpoint that is bound to the wildcard has the only
@@ -199,6 +200,51 @@ func TestPortsOfConnectionsRunOut(t *testing.T) {
 	other.Abort() // it has the port of one of the two
 	open[1].Abort()
 	wildcardBound(t, a, "tcp4", 0)
+}
+
+// TestPortThatBindWasAskedFor: nobody connects by chance from a port that somebody wants.
+func TestPortThatBindWasAskedFor(t *testing.T) {
+	second := netip.MustParseAddr("10.0.0.9")
+	for name, addresses := range map[string][]netip.Addr{"one address": {addrA}, "two addresses": {addrA, second}} {
+		t.Run(name, func(t *testing.T) {
+			la, lb := pipe.New("", "", 1500)
+			a := newStack(t, stack.Config{Link: la, Addresses: prefixes(addresses...)})
+			b := newStack(t, stack.Config{Link: lb, Addresses: prefixes(addrB)})
+			const port = 40000
+			if err := a.Netstack().SetPortRange(port, port); err != nil {
+				t.Fatal(err)
+			}
+			_, at := listen(t, b, "tcp4", addrB)
+			_, elsewhere := listen(t, b, "tcp4", addrB)
+			dialTo(t, wildcardBound(t, a, "tcp4", port), at)
+			if err := endpoint(t, a, "tcp4").Connect(elsewhere, stack.ConnectOptions{}); err != syscall.EADDRNOTAVAIL {
+				t.Errorf("another connects from the port: %v", err)
+			}
+		})
+	}
+}
+
+// TestDeferredConnectCannotBegin: who waits for a connection whose first Write fails is
+// woken.
+func TestDeferredConnectCannotBegin(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	_, at := listen(t, b, "tcp4", addrB)
+	e := endpoint(t, a, "tcp4")
+	if err := e.Connect(at, stack.ConnectOptions{Deferred: true, FastOpen: fastopen.ModeCookieless}); err != nil {
+		t.Fatal(err)
+	}
+	woken := 0
+	e.SetWake(func() { woken++ })
+	a.Netstack().SetRouteTable(nil)
+	if _, err := e.Write([][]byte{[]byte("first")}); err != syscall.ENETUNREACH {
+		t.Errorf("Write: %v", err)
+	}
+	if woken == 0 {
+		t.Error("nobody was woken")
+	}
+	if _, err := e.Read([][]byte{make([]byte, 1)}); err != syscall.ENETUNREACH {
+		t.Errorf("Read: %v", err)
+	}
 }
 
 func wildcardBound(t *testing.T, s *stack.Stack, network string, port uint16) *stack.Endpoint {

@@ -52,7 +52,7 @@ type attempt struct {
 }
 
 // Connect begins to connect; nil means that it has begun, and Connected tells how
-// it ends. The local port, unless Bind has chosen it, may be that of connections to
+// it ends. The local port, unless Bind was asked for it, may be that of connections to
 // other peers. After a failure the endpoint can be connected again, from the same
 // port if it was bound.
 //
@@ -147,7 +147,7 @@ func (e *Endpoint) begin(remote netip.AddrPort, a *attempt) error {
 	k.mu.Unlock()
 	k.ep.SetOwner(e.flow)
 	k.worker.Store(&a.signal)
-	k.shared = k.shared || k.shares()
+	k.keeps = k.keeps || k.shares()
 	if err := k.ep.Connect(full(remote)); err != nil {
 		if _, started := err.(*tcpip.ErrConnectStarted); !started {
 			return e.undo(toErrno(err))
@@ -342,6 +342,9 @@ func (e *Endpoint) writeDeferred(src [][]byte) (int, error) {
 	n := len(data)
 	if err := e.begin(e.remote, a); err != nil {
 		e.connErr = err
+		if f := e.wake.Load(); f != nil {
+			(*f)(events) // others may wait for what becomes of the connection
+		}
 		return 0, err
 	}
 	return n, nil

@@ -216,9 +216,9 @@ func (e *Endpoint) replace(proto tcpip.NetworkProtocolNumber, local tcpip.FullAd
 	if err != nil {
 		return err
 	}
+	k.keeps = e.sock.keeps || k.shares()
 	e.drop()
 	e.sock = k
-	k.shared = k.shares()
 	if err := k.ep.Bind(local); err != nil {
 		return e.undo(toErrno(err))
 	}

@@ -16,7 +16,8 @@ import (
 // for each (D-60). Once the connection is up they serve for one thing only: nobody binds
 // its port. This says the same in a few bytes, until netstack is done with the connection.
 // Others may connect from the port to other peers, as on Linux; netstack still refuses the
-// same addresses and ports twice (PIN-port-given-back).
+// same addresses and ports twice (PIN-port-given-back). A port that Bind was asked for
+// stays reserved, so that nobody connects from it by chance (see socket.keeps).
 type heldPorts struct {
 	mu    sync.Mutex // a leaf
 	count map[uint16]uint32
@@ -48,7 +49,15 @@ func (h *heldPorts) has(port uint16) bool {
 // giveBack gives the reservation of an established connection's port back; bound says
 // whether Bind made it, or Connect. Called with Endpoint.mu and Stack.ports held.
 func (k *socket) giveBack(bound bool) {
-	if k.shared { // others may have the very same reservation
+	if k.keeps {
+		return
+	}
+	// Whatever ends the connection has netstack's lock, and gives the port back itself:
+	// a second time would take it from who has it by then.
+	ep := k.ep.(*tcp.Endpoint)
+	ep.LockUser()
+	defer ep.UnlockUser()
+	if k.isOver() {
 		return
 	}
 	id := idOf(k)
@@ -60,12 +69,9 @@ func (k *socket) giveBack(bound bool) {
 		r.Dest = tcpip.FullAddress{Addr: id.RemoteAddress, Port: id.RemotePort}
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.dead { // netstack has done so itself
-		return
-	}
 	k.holds = id.LocalPort
-	k.stack.held.add(k.holds)
+	k.mu.Unlock()
+	k.stack.held.add(id.LocalPort)
 	k.stack.ns.ReleasePort(r)
 }
 
@@ -102,7 +108,8 @@ func (e *Endpoint) collides(at tcpip.FullAddress) bool {
 // take binds the socket, to a port that nobody has if none is asked for. Called with mu
 // and Stack.ports held.
 func (e *Endpoint) take(at tcpip.FullAddress) tcpip.Error {
-	e.sock.shared = e.sock.shares()
+	shares := e.sock.shares()
+	e.sock.keeps = shares || at.Port != 0
 	if at.Port != 0 {
 		if e.collides(at) {
 			return &tcpip.ErrPortInUse{}
@@ -111,7 +118,7 @@ func (e *Endpoint) take(at tcpip.FullAddress) tcpip.Error {
 	}
 	_, err := e.stack.ns.PickEphemeralPort(e.stack.ns.SecureRNG(), func(port uint16) (bool, tcpip.Error) {
 		at.Port = port
-		if e.stack.held.has(port) || e.sock.shared && !e.free(at) {
+		if e.stack.held.has(port) || shares && !e.free(at) {
 			return false, nil
 		}
 		err := e.sock.ep.Bind(at)

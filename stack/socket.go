@@ -48,14 +48,13 @@ type socket struct {
 	state   atomic.Uint32 // the state at the last probe
 
 	// Of its port; guarded by Endpoint.mu.
-	wide   bool // bound to the wildcard
-	shared bool // shares was true when the port was reserved
+	wide  bool // bound to the wildcard
+	keeps bool // the reservation stays netstack's: others may share it, or Bind was asked for the port
 
 	hash uint64  // guarded by watchers.mu; of the connection's addresses
 	next *socket // guarded by watchers.mu; with the same hash
 
-	// mu guards what follows. It is a leaf but for flow.Release, timer.Stop and what
-	// giveBack calls, which are leaves.
+	// mu guards what follows. It is a leaf but for flow.Release and timer.Stop.
 	mu     sync.Mutex
 	flow   *fastopen.Flow
 	closed bool   // the Endpoint has let go of it
