@@ -147,6 +147,28 @@ func TestSharedPortOfAConnection(t *testing.T) {
 	}
 }
 
+// TestSharedPortThatConnectChose: a connection that shares its port does so with who binds
+// it later.
+func TestSharedPortThatConnectChose(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	_, at := listen(t, b, "tcp4", addrB)
+	e := endpoint(t, a, "tcp4")
+	if err := e.SetReuseAddress(true); err != nil {
+		t.Fatal(err)
+	}
+	dialTo(t, e, at)
+	for share, want := range map[bool]error{true: nil, false: syscall.EADDRINUSE} {
+		o := endpoint(t, a, "tcp4")
+		if err := o.SetReuseAddress(share); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Bind(e.LocalAddr()); err != want {
+			t.Errorf("bound with sharing %v: %v, want %v", share, err, want)
+		}
+		o.Abort()
+	}
+}
+
 // TestPortsOfConnectionsRunOut: a port that a connection has is no free one, but for
 // connections to other peers.
 func TestPortsOfConnectionsRunOut(t *testing.T) {
@@ -216,10 +238,14 @@ func TestPortThatBindWasAskedFor(t *testing.T) {
 			}
 			_, at := listen(t, b, "tcp4", addrB)
 			_, elsewhere := listen(t, b, "tcp4", addrB)
-			dialTo(t, wildcardBound(t, a, "tcp4", port), at)
+			wanted := wildcardBound(t, a, "tcp4", port)
+			dialTo(t, wanted, at)
 			if err := endpoint(t, a, "tcp4").Connect(elsewhere, stack.ConnectOptions{}); err != syscall.EADDRNOTAVAIL {
 				t.Errorf("another connects from the port: %v", err)
 			}
+			wanted.Abort()
+			dialTo(t, wildcardBound(t, a, "tcp4", 0), at)
+			dialTo(t, endpoint(t, a, "tcp4"), elsewhere) // any port was good enough
 		})
 	}
 }
