@@ -41,6 +41,33 @@ func shareCell(second, first int) byte {
 	return rows[second][first]
 }
 
+// TestSharingUntilTheLast closes the sockets that share an address, from the middle: it is
+// taken until the last has gone.
+func TestSharingUntilTheLast(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		bind := func(option uint32, want ntstatus.Status) sharer {
+			s := r.make(wsk.AF_INET, wsk.FlagConnectionSocket, nil).(sharer)
+			set(t, s, wsk.SOL_SOCKET, option, 1)
+			local, q := server4, newRequest()
+			if got := s.Bind(&local, 0, q.IRP); want == ntstatus.Success {
+				q.pends(t, got).ends(t, want, 0)
+			} else if got != want {
+				t.Errorf("bound: %v, want %v", got, want)
+			}
+			return s
+		}
+		shared := make([]sharer, 3)
+		for i := range shared {
+			shared[i] = bind(wsk.SO_REUSEADDR, ntstatus.Success)
+		}
+		for _, i := range []int{1, 2, 0} {
+			r.close(bind(wsk.SO_EXCLUSIVEADDRUSE, ntstatus.AddressAlreadyExists))
+			r.close(shared[i])
+		}
+		r.close(bind(wsk.SO_EXCLUSIVEADDRUSE, ntstatus.Success))
+	})
+}
+
 // TestSharing walks every cell of the table of second binds, with TCP and UDP.
 func TestSharing(t *testing.T) {
 	for second, b := range shareKinds {
