@@ -46,9 +46,9 @@ func GateFigures() []GateFigure {
 	up, down := bulkName(true, 1, DefaultMTU, 0), bulkName(false, 1, DefaultMTU, 0)
 	one, fast, many := "connect: "+setupName(1, false), "connect: "+setupName(1, true), "connect: "+setupName(16, false)
 	return []GateFigure{
-		{"bulk up, against veth", higher, 0.25, alike, "throughput", ratio("throughput: "+up, metricRate, "wskstack", "kernel")},
+		{"bulk up, against veth", higher, 0.30, alike, "throughput", ratio("throughput: "+up, metricRate, "wskstack", "kernel")},
 		{"bulk down, against veth", higher, 0.30, alike, "throughput", ratio("throughput: "+down, metricRate, "wskstack", "kernel")},
-		{"processor time up, against veth", lower, 0.25, alike, "throughput", ratio("throughput: "+up, metricCPU, "wskstack", "kernel")},
+		{"processor time up, against veth", lower, 0.30, alike, "throughput", ratio("throughput: "+up, metricCPU, "wskstack", "kernel")},
 		{"processor time down, against veth", lower, 0.25, alike, "throughput", ratio("throughput: "+down, metricCPU, "wskstack", "kernel")},
 		{"IRPs up, against netstack's endpoint", higher, 0.25, alike, "layers", ratio("layers: "+up, metricRate, layerIRPs, layerBare)},
 		{"IRPs down, against netstack's endpoint", higher, 0.08, alike, "layers", ratio("layers: "+down, metricRate, layerIRPs, layerBare)},
@@ -56,10 +56,10 @@ func GateFigures() []GateFigure {
 		{"processor time of IRPs down, against netstack's endpoint", lower, 0.10, alike, "layers", ratio("layers: "+down, metricCPU, layerIRPs, layerBare)},
 		{"set-ups of 1 client, against veth", higher, 0.12, alike, "connect", ratio(one, metricSetups, "wskstack", "kernel")},
 		{"set-ups of 16 clients, against veth", higher, 0.12, alike, "connect", ratio(many, metricSetups, "wskstack", "kernel")},
-		{"p50 of a set-up, against veth", lower, 0.20, alike, "connect", ratio(one, metricP50, "wskstack", "kernel")},
-		{"p50 of a set-up with Fast Open, against veth", lower, 0.20, alike, "connect", ratio(fast, metricP50, "wskstack", "kernel")},
-		{"processor time of a set-up, against veth", lower, 0.12, alike, "connect", ratio(one, metricCPU, "wskstack", "kernel")},
-		{"processor time of a set-up with Fast Open, against veth", lower, 0.12, alike, "connect", ratio(fast, metricCPU, "wskstack", "kernel")},
+		{"p50 of a set-up, against veth", lower, 0.25, alike, "connect", ratio(one, metricP50, "wskstack", "kernel")},
+		{"p50 of a set-up with Fast Open, against veth", lower, 0.25, alike, "connect", ratio(fast, metricP50, "wskstack", "kernel")},
+		{"processor time of a set-up, against veth", lower, 0.15, alike, "connect", ratio(one, metricCPU, "wskstack", "kernel")},
+		{"processor time of a set-up with Fast Open, against veth", lower, 0.15, alike, "connect", ratio(fast, metricCPU, "wskstack", "kernel")},
 		{"processor time of 16 clients' set-ups, against veth", lower, 0.10, alike, "connect", ratio(many, metricCPU, "wskstack", "kernel")},
 		{"allocations of a set-up", lower, 0.05, anywhere, "connect", own(one, metricAllocs)},
 		{"allocations of a set-up with Fast Open", lower, 0.05, anywhere, "connect", own(fast, metricAllocs)},
