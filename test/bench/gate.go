@@ -97,7 +97,7 @@ func (l gateLength) rows(ctx context.Context, o Options, name string) ([]Row, er
 	case "throughput":
 		return both(bulk)
 	case "layers":
-		return layered(ctx, o, bulk, layerBare, layerIRPs)
+		return layered(ctx, o, Config{}, bulk, layerBare, layerIRPs)
 	case "connect":
 		return both([]measurement{
 			setupsOf(1, false, l.setups, allocations), setupsOf(1, true, l.setups, allocations), setupsOf(16, false, l.setups),

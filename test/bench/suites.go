@@ -108,8 +108,8 @@ func columns(naive bool) []func(Config) (*Subject, error) {
 type ThroughputOptions struct {
 	MTUs, Flows []int
 	RTT         time.Duration
-	// Congestion is the kernel's, see Config. Throughput's rows have it in their names, so
-	// that runs with different ones are not compared.
+	// Congestion is the kernel's, see Config. The rows have it in their names, so that
+	// runs with different ones are not compared.
 	Congestion string
 	For        time.Duration
 	Naive      bool
@@ -119,13 +119,18 @@ type ThroughputOptions struct {
 func Throughput(ctx context.Context, o Options, t ThroughputOptions) (Report, error) {
 	return report("throughput", o, t.For, func() ([]Row, error) {
 		rows, err := throughput(ctx, o, t)
-		for i := range rows {
-			if t.Congestion != "" {
-				rows[i].Name += ", " + t.Congestion
-			}
-		}
-		return rows, err
+		return named(rows, t.Congestion), err
 	})
+}
+
+// named puts a congestion control that was asked for into the rows' names.
+func named(rows []Row, congestion string) []Row {
+	for i := range rows {
+		if congestion != "" {
+			rows[i].Name += ", " + congestion
+		}
+	}
+	return rows
 }
 
 func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row, err error) {
@@ -259,23 +264,30 @@ func idle(ctx context.Context, o Options, i IdleOptions) ([]Row, error) {
 }
 
 // LayerOptions is what LayerCost measures.
-type LayerOptions struct{ For time.Duration }
+type LayerOptions struct {
+	// Congestion is that of the kernel's server, as in ThroughputOptions.
+	Congestion string
+	For        time.Duration
+}
 
 // LayerCost measures what each layer on top of netstack costs.
 func LayerCost(ctx context.Context, o Options, l LayerOptions) (Report, error) {
-	return report("layers", o, l.For, func() ([]Row, error) { return layers(ctx, o, l) })
+	return report("layers", o, l.For, func() ([]Row, error) {
+		rows, err := layers(ctx, o, l)
+		return named(rows, l.Congestion), err
+	})
 }
 
 func layers(ctx context.Context, o Options, l LayerOptions) ([]Row, error) {
 	if err := checkFor(l.For); err != nil {
 		return nil, err
 	}
-	return layered(ctx, o, append(bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For}), setupsOf(1, false, l.For)))
+	return layered(ctx, o, Config{Congestion: l.Congestion}, append(bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For}), setupsOf(1, false, l.For)))
 }
 
 // layered measures layers, all unless some are named.
-func layered(ctx context.Context, o Options, ms []measurement, names ...string) (rows []Row, err error) {
-	subjects, err := Layers(Config{}, names...)
+func layered(ctx context.Context, o Options, cfg Config, ms []measurement, names ...string) (rows []Row, err error) {
+	subjects, err := Layers(cfg, names...)
 	if err != nil {
 		return nil, err
 	}

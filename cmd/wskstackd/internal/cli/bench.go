@@ -196,9 +196,13 @@ func newBenchThroughput(stdio IO) *cobra.Command {
 	fs.IntSliceVar(&o.MTUs, "mtu", []int{bench.DefaultMTU}, fmt.Sprintf("MTUs in bytes, %d to %d", bench.MinMTU, bench.MaxMTU))
 	fs.IntSliceVar(&o.Flows, "flows", []int{1, 4}, "how many connections at once")
 	fs.DurationVar(&o.RTT, "delay", 0, "one-way delay; the kernel then goes over two TUN devices")
-	fs.StringVar(&o.Congestion, "congestion", "", "congestion control of the kernel's sockets, such as cubic (default: this machine's)")
+	addCongestion(cmd, &o.Congestion)
 	f.addPeer(cmd)
 	return cmd
+}
+
+func addCongestion(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "congestion", "", "congestion control of the kernel's sockets, such as cubic (default: this machine's)")
 }
 
 func newBenchConnect(stdio IO) *cobra.Command {
@@ -238,11 +242,14 @@ func newBenchIdle(stdio IO) *cobra.Command {
 }
 
 func newBenchLayers(stdio IO) *cobra.Command {
+	var o bench.LayerOptions
 	cmd, _ := newBenchCommand(stdio, "layers", "What each layer above netstack costs",
 		"  wskstackd bench layers --cpuprofile cpu.pprof", measureFor,
 		func(ctx context.Context, f *benchFlags, bo bench.Options) (bench.Report, error) {
-			return bench.LayerCost(ctx, bo, bench.LayerOptions{For: f.length})
+			o.For = f.length
+			return bench.LayerCost(ctx, bo, o)
 		})
+	addCongestion(cmd, &o.Congestion)
 	return cmd
 }
 
