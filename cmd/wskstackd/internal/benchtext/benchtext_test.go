@@ -148,7 +148,7 @@ func TestHeadlineText(t *testing.T) {
 			if err := Headline(&out, r); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"| bulk up against the kernel's veth | ≥ 0.25 | ≥ 0.4 | " + c.line, "5 rounds of 1.5s", "others had 0 %"} {
+			for _, want := range []string{"| bulk up against the kernel's veth, with CUBIC | ≥ 0.25 | ≥ 0.4 | " + c.line, "5 rounds of 1.5s", "others had 0 %"} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("no %q in:\n%s", want, out.String())
 				}
