@@ -347,6 +347,22 @@ func TestNothingOnTheFastPath(t *testing.T) {
 	}
 }
 
+func TestNothingOnTheFastPathUp(t *testing.T) {
+	link, err := fastopen.New(sinkhole{channel.New(1, 1500, "")}, fastopen.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link.Attach(nobody{})
+	defer link.Wait()
+	defer link.Close()
+	s := seg.Make(seg.Fields{Src: netip.AddrPortFrom(theirs4, 80), Dst: netip.AddrPortFrom(ours4, 6000), Flags: seg.ACK})
+	pkt := packetOf(s.Bytes())
+	defer pkt.DecRef()
+	if n := testing.AllocsPerRun(1000, func() { link.DeliverNetworkPacket(header.IPv4ProtocolNumber, pkt) }); n != 0 {
+		t.Errorf("a packet costs %v allocations", n)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []fastopen.Config{{Mode: 9}, {Peers: -1}, {MaxSegment: -1}, {MaxSegment: 65536}} {
 		if _, err := fastopen.New(channel.New(1, 1500, ""), cfg); err == nil {

@@ -73,7 +73,7 @@ const TooBusy = 0.25
 const Quiet = 0.1
 
 // BusyFactor is how much wider the margins are on a machine that was too busy.
-const BusyFactor = 3
+const BusyFactor = 2
 
 // Gate decides whether a program is as fast as the stored ratios say. A suite is
 // measured again where a figure is out of its margin, or where the machine was too

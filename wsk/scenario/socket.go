@@ -204,17 +204,19 @@ func (s *socket) receiveEvent(_ any, _ uint32, list *wsk.DataIndication, _ uint6
 		data = append(data, bytesOf(&d.Buffer)...)
 	}
 	a := s.next("receive")
-	s.callback("receive", quote(data), a, told{data: data})
-	switch a.word {
-	case "retain":
+	if a.word == "retain" { // before the scenario is told: it may release at once
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		for d := list; d != nil; {
 			next := d.Next
 			d.Next = nil
 			s.retained = append(s.retained, d)
 			d = next
 		}
+		s.mu.Unlock()
+	}
+	s.callback("receive", quote(data), a, told{data: data})
+	switch a.word {
+	case "retain":
 		return ntstatus.Pending
 	case "refuse":
 		return ntstatus.DataNotAccepted
@@ -308,13 +310,13 @@ func (s *socket) receiveFromEvent(_ any, _ uint32, list *wsk.DatagramIndication)
 	for d := list; d != nil; {
 		next := d.Next
 		data := append([]byte(nil), bytesOf(&d.Buffer)...)
-		s.callback("receive-from", quote(data), a, told{data: data})
-		if a.word == "retain" {
+		if a.word == "retain" { // before the scenario is told: it may release at once
 			d.Next = nil
 			s.mu.Lock()
 			s.kept = append(s.kept, d)
 			s.mu.Unlock()
 		}
+		s.callback("receive-from", quote(data), a, told{data: data})
 		d = next
 	}
 	switch a.word {

@@ -108,7 +108,7 @@ func TestBenchShow(t *testing.T) {
 		out, err string
 	}{
 		{[]string{was, "--plot", plot}, exitOK, "0.500 [0.500-0.500]", ""},
-		{[]string{table}, exitOK, "| bulk up against the kernel's veth | ≥ 0.25 | ≥ 0.4 | 0.500 [0.500-0.500] | aim |", ""},
+		{[]string{table}, exitOK, "| bulk up against the kernel's veth, with CUBIC | ≥ 0.25 | ≥ 0.4 | 0.500 [0.500-0.500] | aim |", ""},
 		{[]string{slow, "--compare", was}, exitOK, "-60.0 %", ""},
 		{[]string{slow, "--compare", was, "--margin", "0.5"}, exitFailure, "WORSE", "slower"},
 		{[]string{other, "--compare", was}, exitFailure, "", "different machines"},
