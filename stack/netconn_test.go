@@ -280,6 +280,7 @@ func TestUnproven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.settle() // netstack has the connection before it has the data
 	if info := c.FastOpenInfo(); !info.Unproven || info.EarlyData != 5 {
 		t.Errorf("before the ACK: %+v", info)
 	}
