@@ -334,6 +334,32 @@ func TestReadsAndWritesDoNotAllocate(t *testing.T) {
 	}
 }
 
+// TestLongChainsDoNotAllocate reads into a chain of buffers, as WSK's clients do.
+func TestLongChainsDoNotAllocate(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	c, s := join(t, a, b, plain)
+	write(t, s, make([]byte, 30_000))
+	until(t, s, "acknowledged", func() bool { // so all of it is there
+		s.WakeWhenUnacknowledged(0)
+		return s.Unacknowledged() == 0
+	})
+	chain := make([][]byte, 8)
+	for i := range chain {
+		chain[i] = make([]byte, 2)
+	}
+	n := 1.0
+	for range 5 { // a garbage collection that comes between empties the pools
+		n = min(n, testing.AllocsPerRun(30, func() {
+			if _, err := c.Read(chain); err != nil {
+				t.Fatal(err)
+			}
+		}))
+	}
+	if n > 0 && !raceEnabled {
+		t.Error("a Read into eight buffers allocates")
+	}
+}
+
 // fullConn is a connection whose peer acknowledges nothing and which may send nothing
 // any more: what is written is queued.
 func fullConn(t *testing.T) *stack.TCPConn {

@@ -10,8 +10,8 @@ import (
 // vector is a list of byte slices as netstack wants to read and write them. It
 // is pooled, so that reads and writes do not allocate.
 type vector struct {
-	left  [][]byte
-	own   [4][]byte
+	left  [][]byte      // of list
+	list  [][]byte      // stays with the vector, as long as chains ever were
 	count *atomic.Int64 // counts the bytes that netstack reads, if not nil
 }
 
@@ -24,13 +24,15 @@ func (s *Stack) vector(b [][]byte) *vector {
 	if !ok {
 		v = new(vector)
 	}
-	v.left = append(v.own[:0], b...)
+	v.list = append(v.list[:0], b...)
+	v.left = v.list
 	return v
 }
 
 // putVector gives it back, without what it led to.
 func (s *Stack) putVector(v *vector) {
-	*v = vector{}
+	clear(v.list)
+	v.left, v.count = nil, nil
 	s.vectors.Put(v)
 }
 
