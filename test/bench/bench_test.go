@@ -255,6 +255,9 @@ func TestWhatCannotBeMeasured(t *testing.T) {
 		"a negative delay": func() (Report, error) {
 			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: -1, For: quick})
 		},
+		"naive and a delay": func() (Report, error) {
+			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: time.Millisecond, Naive: true, For: quick})
+		},
 		"no client":        func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{0}, For: quick}) },
 		"too many clients": func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{most + 1}, For: quick}) },
 		"no round trip":    func() (Report, error) { return TTFB(ctx, o, FirstByteOptions{RTTs: []time.Duration{0}}) },

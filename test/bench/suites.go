@@ -137,9 +137,12 @@ func throughput(ctx context.Context, o Options, t ThroughputOptions) (all []Row,
 	if err := errors.Join(checkCounts("MTUs", len(t.MTUs)), checkCounts("flows", t.Flows...), checkFor(t.For)); err != nil {
 		return nil, err
 	}
+	if t.Naive && t.RTT > 0 {
+		return nil, fmt.Errorf("%w: the naive link is not measured over a delay; leave one of the two out", ErrOptions)
+	}
 	connections := max(defaultConnections, slices.Max(t.Flows))
 	for _, mtu := range t.MTUs {
-		rows, err := opened(Config{MTU: mtu, RTT: t.RTT, Congestion: t.Congestion, Connections: connections}, columns(t.Naive && t.RTT == 0), func(subjects []*Subject) ([]Row, error) {
+		rows, err := opened(Config{MTU: mtu, RTT: t.RTT, Congestion: t.Congestion, Connections: connections}, columns(t.Naive), func(subjects []*Subject) ([]Row, error) {
 			return interleave(ctx, o, subjects, bulkOf(mtu, t))
 		})
 		if err != nil {
