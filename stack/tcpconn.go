@@ -256,7 +256,8 @@ type FastOpenInfo struct {
 	// EarlyData is how many bytes at the beginning of an accepted connection came
 	// in its SYN and could be read before the handshake was over. Those bytes may
 	// be the copy of an earlier connection's (RFC 7413 §2.1).
-	// It is final once the first of them can be read.
+	// They count once netstack has acknowledged them, a moment after Accept may have
+	// returned.
 	EarlyData int
 	// Unproven: the client has not answered the SYN-ACK yet, and its address may
 	// be forged.
