@@ -18,7 +18,9 @@
 //
 // Ownership: Link owns the device from New on and closes it, in Close or when it
 // is detached. The readers begin with Attach and end when the device is closed
-// or dead; Wait waits for them. A Link is used once.
+// or dead; Wait waits for them. A Link is used once. Netstack's own Stack.Wait and
+// Stack.Destroy wait for the readers with a lock held that a delivery may want, and
+// can hang for ever: call Stack.RemoveNIC and Link.Wait first, as package stack does.
 //
 // Over a device with offloads netstack sends TCP super-segments of up to 64 KiB
 // with unfinished checksums, which go down as they are. If the device refuses one

@@ -23,9 +23,17 @@ func onNetstack(s *Subject, link gstack.LinkEndpoint) (dialer, error) {
 		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocol},
 		HandleLocal:        true,
 	})
-	s.onClose(func() error { ns.Destroy(); return nil })
+	// The link goes first: Destroy alone waits for its readers with a lock held that
+	// a reader's delivery may want.
+	s.onClose(func() error {
+		if err := ns.RemoveNIC(1); err != nil {
+			link.Close() // the NIC was never made
+		}
+		link.Wait()
+		ns.Destroy()
+		return nil
+	})
 	if err := ns.CreateNIC(1, link); err != nil {
-		link.Close()
 		return nil, fmt.Errorf("bench: %v", err)
 	}
 	address := tcpip.ProtocolAddress{Protocol: header.IPv4ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{

@@ -54,6 +54,14 @@ func newStack(link gstack.LinkEndpoint, addresses []netip.Prefix) (*gstack.Stack
 	return s, nil
 }
 
+// end takes the link away before it destroys the stack. Destroy alone waits for the
+// link's readers with a lock held that a reader's delivery may want.
+func end(s *gstack.Stack, link gstack.LinkEndpoint) {
+	s.RemoveNIC(1)
+	link.Wait()
+	s.Destroy()
+}
+
 func protocol(a netip.Addr) tcpip.NetworkProtocolNumber {
 	if a.Is4() {
 		return ipv4.ProtocolNumber
@@ -82,7 +90,7 @@ func echo(w *wire.Wire, family, size int) error {
 	if err != nil {
 		return err
 	}
-	defer s.Destroy()
+	defer end(s, link)
 	if err := exchange(s, srv.Addr(), size); err != nil {
 		return err
 	}

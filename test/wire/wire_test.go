@@ -67,12 +67,12 @@ func TestStackAndStackTalk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer near.Destroy()
+		defer end(near, w.Link)
 		far, err := newStack(w.PeerLink, w.PeerAddresses)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer far.Destroy()
+		defer end(far, w.PeerLink)
 		addr := netip.AddrPortFrom(w.PeerAddr(family), 7)
 		l, err := gonet.ListenTCP(far, fullAddress(addr), protocol(addr.Addr()))
 		if err != nil {
