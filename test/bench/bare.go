@@ -12,8 +12,19 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/wskstack/wskstack/stack"
+	"github.com/wskstack/wskstack/stack/fastopen"
 	"github.com/wskstack/wskstack/stack/iolink"
 )
+
+// onFastOpen puts netstack on a link with Fast Open, and nothing else, in between.
+func onFastOpen(s *Subject, link gstack.LinkEndpoint) (dialer, error) {
+	over, err := fastopen.New(link, fastopen.Config{})
+	if err != nil {
+		link.Close()
+		return nil, err
+	}
+	return onNetstack(s, over)
+}
 
 // onNetstack puts netstack alone on a link, tuned as package stack tunes it: without
 // Fast Open, the probe, or anything else of that package.

@@ -180,7 +180,7 @@ func fastAgainstPlain(r Report) (Summary, bool) {
 func idleRow(r Report, metric string) (Column, bool) {
 	for _, row := range r.Rows {
 		if row.Metric == metric {
-			return row.Column("wsk, a receive pending")
+			return row.Column(idleRequests)
 		}
 	}
 	return Column{}, false

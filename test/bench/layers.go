@@ -21,9 +21,9 @@ import (
 	"github.com/wskstack/wskstack/stack/fastopen"
 )
 
-// Layers opens four stacks on links that are alike, each used one layer higher up:
-// netstack alone, this stack's endpoint with Fast Open beneath, Go's API, and WSK's
-// requests. If some are named, only those.
+// Layers opens five stacks on links that are alike, each with a layer more: netstack
+// alone, with Fast Open beneath it, this stack's endpoint on both, Go's API, and
+// WSK's requests. If some are named, only those.
 func Layers(cfg Config, names ...string) ([]*Subject, error) {
 	var all []*Subject
 	for _, l := range allLayers() {
@@ -45,6 +45,7 @@ func Layers(cfg Config, names ...string) ([]*Subject, error) {
 // From the lowest to the highest.
 const (
 	layerBare     = "bare"
+	layerFastOpen = "+fastopen"
 	layerEndpoint = "+endpoint"
 	layerGo       = "+go"
 	layerIRPs     = "+irps"
@@ -58,6 +59,7 @@ type layer struct {
 func allLayers() []layer {
 	return []layer{
 		{layerBare, onNetstack},
+		{layerFastOpen, onFastOpen},
 		{layerEndpoint, onStack(func(_ *Subject, s *stack.Stack) (dialer, error) { return viaEndpoint{s}.dial, nil })},
 		{layerGo, onStack(func(_ *Subject, s *stack.Stack) (dialer, error) { return viaGo{s}.dial, nil })},
 		{layerIRPs, onStack(newViaIRPs)},

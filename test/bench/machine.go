@@ -1,12 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -135,26 +133,4 @@ func Foreign(before, after Load, own uint64) float64 {
 		used = own
 	}
 	return float64(used-own+after.stolen-before.stolen) / float64(all)
-}
-
-// release gives memory back, so that what is left is in use.
-func release() {
-	runtime.GC()
-	debug.FreeOSMemory()
-}
-
-// residentBytes is the process's resident set.
-func residentBytes() int64 {
-	f, err := os.Open("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if value, ok := strings.CutPrefix(s.Text(), "VmRSS:"); ok {
-			kb, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
@@ -209,56 +208,4 @@ func (s *Subject) FirstByte(fastOpen bool) (time.Duration, error) {
 		return errors.Join(err, c.Close())
 	})
 	return took, err
-}
-
-// Idle is what connections cost that do nothing, one receive pending on each.
-type Idle struct {
-	Connections    int
-	HeapPerConn    float64 // bytes
-	RSSPerConn     float64 // bytes
-	GoroutinesEach float64
-}
-
-// Idle opens connections, posts a receive on each as WSK does, and looks.
-func (s *Subject) Idle(n int) (Idle, error) {
-	type pending interface{ pend() }
-	ask := []byte{askHold}
-	before := look()
-	conns := make([]conn, 0, n)
-	defer func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}()
-	for range n {
-		c, err := s.open(ask, false)
-		if err != nil {
-			return Idle{}, fmt.Errorf("bench: connection %d: %w", len(conns), err)
-		}
-		conns = append(conns, c)
-		if _, err := c.Read(ask[:1:1]); err != nil {
-			return Idle{}, err
-		}
-		ask[0] = askHold
-		if p, ok := c.(pending); ok {
-			p.pend()
-		}
-	}
-	after := look()
-	return Idle{
-		Connections:    n,
-		HeapPerConn:    float64(after.heap-before.heap) / float64(n),
-		RSSPerConn:     float64(after.rss-before.rss) / float64(n),
-		GoroutinesEach: float64(after.goroutines-before.goroutines) / float64(n),
-	}, nil
-}
-
-type looked struct{ heap, rss, goroutines int64 }
-
-// look takes stock once everything has come to rest.
-func look() looked {
-	release()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return looked{heap: int64(m.HeapAlloc), rss: residentBytes(), goroutines: int64(runtime.NumGoroutine())}
 }

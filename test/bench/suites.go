@@ -54,6 +54,7 @@ const (
 	metricFirst   = "first byte"
 	metricHeap    = "heap"
 	metricRSS     = "resident"
+	metricSlab    = "kernel's memory"
 	metricThreads = "goroutines"
 )
 
@@ -231,41 +232,6 @@ func firstByte(ctx context.Context, o Options, f FirstByteOptions) (all []Row, e
 	return all, nil
 }
 
-// IdleOptions is what IdleCost measures.
-type IdleOptions struct{ Connections int }
-
-// IdleCost measures what idle connections cost this process, the server's half being
-// the kernel's: through the Go API, and through WSK with a receive pending on each.
-func IdleCost(ctx context.Context, o Options, i IdleOptions) (Report, error) {
-	o.Rounds = max(o.Rounds, 1)
-	return report("idle", o, 0, func() ([]Row, error) { return idle(ctx, o, i) })
-}
-
-func idle(ctx context.Context, o Options, i IdleOptions) ([]Row, error) {
-	if err := checkCounts("connections", i.Connections); err != nil {
-		return nil, err
-	}
-	return interleave(ctx, o, []*Subject{{Name: "wskstack"}, {Name: "wsk, a receive pending"}}, []measurement{{
-		fmt.Sprintf("%d connections", i.Connections),
-		func(which *Subject) ([]value, error) {
-			open := Stack
-			if which.Name != "wskstack" {
-				open = requests
-			}
-			s, err := open(Config{})
-			if err != nil {
-				return nil, err
-			}
-			got, err := s.Idle(i.Connections)
-			return []value{
-				{metric: metricHeap, unit: "bytes each", lowerIsBetter: true, x: got.HeapPerConn},
-				{metric: metricRSS, unit: "bytes each", lowerIsBetter: true, x: got.RSSPerConn},
-				{metric: metricThreads, unit: "each", lowerIsBetter: true, x: got.GoroutinesEach},
-			}, errors.Join(err, s.Close())
-		},
-	}})
-}
-
 // LayerOptions is what LayerCost measures.
 type LayerOptions struct {
 	// Congestion is that of the kernel's server, as in ThroughputOptions.
@@ -273,7 +239,8 @@ type LayerOptions struct {
 	For        time.Duration
 }
 
-// LayerCost measures what each layer on top of netstack costs.
+// LayerCost measures what each layer on top of netstack costs, with the kernel beside
+// them.
 func LayerCost(ctx context.Context, o Options, l LayerOptions) (Report, error) {
 	return report("layers", o, l.For, func() ([]Row, error) {
 		rows, err := layers(ctx, o, l)
@@ -288,7 +255,7 @@ func layers(ctx context.Context, o Options, l LayerOptions) ([]Row, error) {
 	return layered(ctx, o, Config{Congestion: l.Congestion}, append(bulkOf(DefaultMTU, ThroughputOptions{Flows: []int{1}, For: l.For}), setupsOf(1, false, l.For)))
 }
 
-// layered measures layers, all unless some are named.
+// layered measures layers; unless some are named all, and the kernel as well.
 func layered(ctx context.Context, o Options, cfg Config, ms []measurement, names ...string) (rows []Row, err error) {
 	subjects, err := Layers(cfg, names...)
 	if err != nil {
@@ -299,5 +266,12 @@ func layered(ctx context.Context, o Options, cfg Config, ms []measurement, names
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if len(names) == 0 {
+		kernel, err := Kernel(cfg)
+		if err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, kernel)
+	}
 	return interleave(ctx, o, subjects, ms)
 }
