@@ -755,7 +755,7 @@ func TestHTTPStopIsInGoodOrder(t *testing.T) {
 // net/http has closed long ago.
 func TestHTTPStopDelivers(t *testing.T) {
 	ns := netnstest.New(t)
-	text := strings.Repeat("0123456789abcde\n", 6<<10) // 96 KiB: our buffer takes it, the client's window does not
+	text := strings.Repeat("0123456789abcde\n", 6<<10) // 96 KiB: half of our buffer takes what the client's window does not
 	dir := files(t, map[string]string{"a": text})
 	o := listenOptions(ns, HTTP)
 	o.Dir = dir
