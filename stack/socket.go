@@ -268,7 +268,9 @@ func (k *socket) read(dst [][]byte) (int, error) {
 		}
 		return 0, k.failed(err)
 	}
-	k.ep.ModerateRecvBuf(result.Count)
+	// Twice what it was: netstack's rule is Linux's, but gives the buffer what Linux gives
+	// the window, which is half of the buffer (PIN-growth-of-the-buffer, D-58).
+	k.ep.ModerateRecvBuf(2 * result.Count)
 	return result.Count, nil
 }
 

@@ -172,7 +172,7 @@ func (c *bareConn) Read(b []byte) (int, error) {
 	return c.in.until(func() (int, error) {
 		w := tcpip.SliceWriter(b)
 		r, err := c.ep.Read(&w, tcpip.ReadOptions{})
-		c.ep.ModerateRecvBuf(r.Count) // who reads has to ask for a larger buffer
+		c.ep.ModerateRecvBuf(2 * r.Count) // who reads has to ask for a larger buffer; as package stack does
 		return r.Count, bareError(err)
 	})
 }
