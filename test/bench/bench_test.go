@@ -5,13 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/wskstack/wskstack/test/netns/netnstest"
 )
@@ -149,30 +152,41 @@ func TestEverySuite(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := Options{Rounds: 1}
-	for name, run := range map[string]func(context.Context) (Report, error){
-		"throughput": func(ctx context.Context) (Report, error) {
+	for name, suite := range map[string]struct {
+		columns []string
+		run     func(context.Context) (Report, error)
+	}{
+		"throughput": {[]string{"kernel", "wskstack", "naive"}, func(ctx context.Context) (Report, error) {
 			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500, 9000, 65520}, Flows: []int{1, 4}, For: quick, Naive: true})
-		},
-		"throughput over a distance": func(ctx context.Context) (Report, error) {
+		}},
+		"throughput over a distance": {[]string{"kernel", "wskstack"}, func(ctx context.Context) (Report, error) {
 			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}, RTT: 4 * time.Millisecond, For: quick})
-		},
-		"connect": func(ctx context.Context) (Report, error) {
+		}},
+		"connect": {[]string{"kernel", "wskstack", "naive"}, func(ctx context.Context) (Report, error) {
 			return Connect(ctx, o, ConnectOptions{Clients: []int{1, 16}, For: quick, Naive: true})
-		},
-		"ttfb": func(ctx context.Context) (Report, error) {
+		}},
+		"ttfb": {[]string{"kernel", "wskstack"}, func(ctx context.Context) (Report, error) {
 			return TTFB(ctx, o, FirstByteOptions{RTTs: []time.Duration{4 * time.Millisecond}})
-		},
-		"idle":   func(ctx context.Context) (Report, error) { return IdleCost(ctx, o, IdleOptions{Connections: 50}) },
-		"layers": func(ctx context.Context) (Report, error) { return LayerCost(ctx, o, LayerOptions{For: quick}) },
+		}},
+		"idle": {[]string{"wskstack", "wsk, a receive pending", "kernel"}, func(ctx context.Context) (Report, error) {
+			return IdleCost(ctx, o, IdleOptions{Connections: 50})
+		}},
+		"layers": {[]string{"bare", "+fastopen", "+endpoint", "+go", "+irps", "kernel"}, func(ctx context.Context) (Report, error) {
+			return LayerCost(ctx, o, LayerOptions{For: quick})
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := run(t.Context())
+			r, err := suite.run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, row := range r.Rows {
-				if len(row.Columns) < 2 {
-					t.Errorf("%s, %s: only %d columns", row.Name, row.Metric, len(row.Columns))
+				var columns []string
+				for _, c := range row.Columns {
+					columns = append(columns, c.Subject)
+				}
+				if !slices.Equal(columns, suite.columns) {
+					t.Errorf("%s, %s: %q", row.Name, row.Metric, columns)
 				}
 				for _, c := range row.Columns {
 					if len(c.Samples) != 1 {
@@ -227,6 +241,49 @@ func TestGateHasEveryFigure(t *testing.T) {
 	}
 }
 
+// TestFewDescriptors: idle connections need some, which is said before anything is
+// measured; the kernel's need two each, and its column says how many there were.
+func TestFewDescriptors(t *testing.T) {
+	probe, err := Kernel(Config{})
+	netnstest.Require(t, err)
+	if err := probe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	less := unix.Rlimit{Cur: 500, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &less); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	}()
+	said := Options{Rounds: 1, Progress: func(what string) { t.Errorf("%s, in spite of that", what) }}
+	for name, run := range map[string]func() (Report, error){
+		"idle": func() (Report, error) { return IdleCost(t.Context(), said, IdleOptions{Connections: 500}) },
+		"table": func() (Report, error) {
+			return Headline(t.Context(), said, HeadlineOptions{Connections: 500, For: quick})
+		},
+		"gate": func() (Report, error) { return MeasureGate(t.Context(), said, "connect") },
+	} {
+		if _, err := run(); !errors.Is(err, ErrOptions) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	const most = 500 - spareDescriptors
+	r, err := IdleCost(t.Context(), Options{Rounds: 1}, IdleOptions{Connections: most})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("kernel, %d of them", most/2); r.Rows[0].Columns[2].Subject != want || !r.Rows[0].Columns[2].IsKernel() {
+		t.Errorf("%q, want %q", r.Rows[0].Columns[2].Subject, want)
+	}
+}
+
 func TestCancelledRunEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
@@ -265,6 +322,7 @@ func TestWhatCannotBeMeasured(t *testing.T) {
 			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}})
 		},
 		"no time for clients":  func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{1}}) },
+		"time for none":        func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{1}, For: 1}) },
 		"no time for layers":   func() (Report, error) { return LayerCost(ctx, o, LayerOptions{}) },
 		"no time for a table":  func() (Report, error) { return Headline(ctx, o, HeadlineOptions{Connections: 1}) },
 		"no connection":        func() (Report, error) { return IdleCost(ctx, o, IdleOptions{}) },

@@ -83,6 +83,9 @@ func MeasureGate(ctx context.Context, o Options, name string) (Report, error) {
 
 func (l gateLength) measure(ctx context.Context, o Options, name string) (Report, error) {
 	o.Rounds = l.rounds
+	if _, err := checkConnections(l.connections); err != nil {
+		return Report{}, err // before the first suite, though only one needs them
+	}
 	return report(name, o, 0, func() ([]Row, error) {
 		return inSuites([]suite{{name, func() ([]Row, error) { return l.rows(ctx, o, name) }}})
 	})

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -16,8 +15,11 @@ type HeadlineOptions struct {
 // rows' names begin with the suite's.
 func Headline(ctx context.Context, o Options, h HeadlineOptions) (Report, error) {
 	return report("table", o, h.For, func() (all []Row, err error) {
-		if err := errors.Join(checkCounts("connections", h.Connections), checkFor(h.For)); err != nil {
+		if _, err := checkConnections(h.Connections); err != nil {
 			return nil, err // before minutes of measuring
+		}
+		if err := checkFor(h.For); err != nil {
+			return nil, err
 		}
 		return inSuites([]suite{
 			{"throughput", func() ([]Row, error) {

@@ -14,8 +14,8 @@ type IdleOptions struct{ Connections int }
 
 // IdleCost measures what idle connections cost this process and the kernel, which has
 // the server's half: through the Go API, through WSK with a receive pending on each,
-// and between two sockets of the kernel's, of which there are as many as there are
-// descriptors for.
+// and between two sockets of the kernel's. If there are descriptors for fewer of those,
+// the column's name says how many there were.
 func IdleCost(ctx context.Context, o Options, i IdleOptions) (Report, error) {
 	o.Rounds = max(o.Rounds, 1)
 	return report("idle", o, 0, func() ([]Row, error) { return idle(ctx, o, i) })
@@ -25,19 +25,20 @@ func IdleCost(ctx context.Context, o Options, i IdleOptions) (Report, error) {
 const idleRequests = "wsk, a receive pending"
 
 func idle(ctx context.Context, o Options, i IdleOptions) ([]Row, error) {
-	limit, err := descriptors()
-	if err = errors.Join(err, checkCounts("connections", i.Connections)); err != nil {
+	limit, err := checkConnections(i.Connections)
+	if err != nil {
 		return nil, err
 	}
-	if limit < i.Connections {
-		return nil, fmt.Errorf("%w: %d connections need a descriptor each, and %d are left here (ulimit -n): raise the limit, or ask for fewer", ErrOptions, i.Connections, max(limit, 0))
+	kernel, pairs := kernelName, min(i.Connections, max(limit/2, 1))
+	if pairs < i.Connections {
+		kernel = fmt.Sprintf("%s, %d of them", kernelName, pairs)
 	}
 	ends := map[string]idler{
 		"wskstack":   {Stack, i.Connections},
 		idleRequests: {requests, i.Connections},
-		"kernel":     {Kernel, min(i.Connections, limit/2)},
+		kernel:       {Kernel, pairs},
 	}
-	return interleave(ctx, o, []*Subject{{Name: "wskstack"}, {Name: idleRequests}, {Name: "kernel"}}, []measurement{{
+	return interleave(ctx, o, []*Subject{{Name: "wskstack"}, {Name: idleRequests}, {Name: kernel}}, []measurement{{
 		fmt.Sprintf("%d connections", i.Connections),
 		func(which *Subject) ([]value, error) { return ends[which.Name].measure() },
 	}})
@@ -58,21 +59,29 @@ func (i idler) measure() ([]value, error) {
 	return []value{
 		{metric: metricHeap, unit: "bytes each", lowerIsBetter: true, x: got.HeapPerConn},
 		{metric: metricRSS, unit: "bytes each", lowerIsBetter: true, x: got.RSSPerConn},
-		{metric: metricSlab, unit: "bytes each", lowerIsBetter: true, x: got.SlabPerConn},
+		{metric: metricSlab, unit: "bytes each", lowerIsBetter: true, machineWide: true, x: got.SlabPerConn},
 		{metric: metricThreads, unit: "each", lowerIsBetter: true, x: got.GoroutinesEach},
 	}, errors.Join(err, s.Close())
 }
 
 // spareDescriptors are for all that is no connection.
-const spareDescriptors = 200
+const spareDescriptors = 64
 
-// descriptors is how many may be open in connections.
-func descriptors() (int, error) {
+// checkConnections says whether n idle connections are possible, and for how many sockets
+// of theirs there are descriptors.
+func checkConnections(n int) (sockets int, err error) {
+	if err := checkCounts("connections", n); err != nil {
+		return 0, err
+	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("bench: the limit of descriptors: %w", err)
 	}
-	return int(min(limit.Cur, 1<<30)) - spareDescriptors, nil
+	sockets = max(int(min(limit.Cur, 1<<30))-spareDescriptors, 0)
+	if sockets < max(n, 2) {
+		return 0, fmt.Errorf("%w: %d connections need a descriptor each, and %d are left here (ulimit -n): raise the limit, or ask for fewer", ErrOptions, n, sockets)
+	}
+	return sockets, nil
 }
 
 // Idle is what connections cost that do nothing, one receive pending on each.

@@ -21,10 +21,13 @@ var (
 	serverNet = netip.MustParsePrefix("192.0.2.1/24")
 )
 
+// kernelName is how the kernel's columns begin.
+const kernelName = "kernel"
+
 // Kernel opens the subject that the others are measured against: the kernel at both
 // ends of a veth pair with all its offloads, in two namespaces.
 func Kernel(cfg Config) (_ *Subject, err error) {
-	s := &Subject{Name: "kernel", dial: func(to netip.AddrPort, data []byte, fastOpen bool) (conn, error) {
+	s := &Subject{Name: kernelName, dial: func(to netip.AddrPort, data []byte, fastOpen bool) (conn, error) {
 		return dialSocket(cfg.Congestion, to, data, fastOpen)
 	}}
 	defer closeOn(&err, s)

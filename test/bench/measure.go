@@ -179,6 +179,9 @@ func (s *Subject) Connect(clients int, fastOpen bool, d time.Duration) (Setups, 
 		all.Merge(h)
 	}
 	at := func(q float64) time.Duration { return time.Duration(all.ValueAtQuantile(q)) }
+	if all.TotalCount() == 0 {
+		return Setups{}, fmt.Errorf("%w: no connection was made in %v: measure for longer", ErrOptions, d)
+	}
 	n := float64(all.TotalCount())
 	return Setups{
 		PerSecond: n / took.Seconds(), CPUEach: time.Duration(float64(used) / n), AllocsEach: float64(made) / n,

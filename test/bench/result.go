@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // Format is the version of Report's JSON form.
@@ -33,8 +34,10 @@ type Row struct {
 	Metric string `json:"metric"`
 	Unit   string `json:"unit"`
 	// LowerIsBetter is about the metric.
-	LowerIsBetter bool     `json:"lower_is_better"`
-	Columns       []Column `json:"columns"`
+	LowerIsBetter bool `json:"lower_is_better"`
+	// MachineWide says that others on the machine change it, too.
+	MachineWide bool     `json:"machine_wide,omitempty"`
+	Columns     []Column `json:"columns"`
 }
 
 // Column is a subject's samples, one for each round, in the order of the rounds. The
@@ -43,6 +46,9 @@ type Column struct {
 	Subject string    `json:"subject"`
 	Samples []float64 `json:"samples"`
 }
+
+// IsKernel says that the column is not this program's, but what it is measured against.
+func (c Column) IsKernel() bool { return strings.HasPrefix(c.Subject, kernelName) }
 
 // Summary is the middle and the ends of some samples.
 type Summary struct{ Median, Min, Max float64 }

@@ -10,6 +10,7 @@ import (
 type value struct {
 	metric, unit  string
 	lowerIsBetter bool
+	machineWide   bool
 	x             float64
 }
 
@@ -64,7 +65,7 @@ func interleave(ctx context.Context, o Options, subjects []*Subject, ms []measur
 				}
 				for _, v := range values {
 					if found[v.metric] == nil {
-						found[v.metric] = &Row{Name: m.name, Metric: v.metric, Unit: v.unit, LowerIsBetter: v.lowerIsBetter}
+						found[v.metric] = &Row{Name: m.name, Metric: v.metric, Unit: v.unit, LowerIsBetter: v.lowerIsBetter, MachineWide: v.machineWide}
 						samples[v.metric] = make(map[string][]float64)
 						order = append(order, v.metric)
 					}

@@ -67,6 +67,16 @@ func TestCompare(t *testing.T) {
 	more.Rows = append(slices.Clip(good.Rows), bench.Row{Name: "more", Columns: good.Rows[0].Columns})
 	busy := good
 	busy.Foreign = 0.5
+	// The kernel beside what is measured, and what is the whole machine's: none is judged.
+	beside := func(ours, kernels, all float64) bench.Report {
+		r := of(true, ours, ours, ours, ours, ours)
+		r.Rows[0].Columns = append(r.Rows[0].Columns, bench.Column{Subject: "kernel, 9 of them", Samples: of(true, kernels, kernels, kernels, kernels, kernels).Rows[0].Columns[1].Samples})
+		r.Rows[0].Columns[0].Subject = "bare"
+		wide := of(true, all, all, all, all, all).Rows[0]
+		wide.Metric, wide.MachineWide = "kernel's memory", true
+		r.Rows = append(r.Rows, wide)
+		return r
+	}
 	for name, c := range map[string]struct {
 		was, is bench.Report
 		margin  float64
@@ -88,13 +98,18 @@ func TestCompare(t *testing.T) {
 		"nothing in common":       {was: strange, is: good, err: bench.ErrReport},
 		"one that is gone":        {was: more, is: good, say: "1 more ratios are in one of the two reports only"},
 		"a new one":               {was: good, is: more, say: "1 more ratios are in one of the two reports only"},
+		"a kernel beside it":      {was: beside(1, 1, 1), is: beside(1, 9, 9), margin: 0.5, say: "no difference"},
+		"something beside it":     {was: beside(1, 1, 1), is: beside(9, 1, 1), margin: 0.5, err: ErrWorse, say: "WORSE"},
+		"nothing, and nothing":    {was: of(true, 0, 0, 0), is: of(true, 0, 0, 0), margin: 0.5, say: "no difference"},
+		"nothing, then something": {was: of(true, 0, 0, 0, 0, 0), is: of(true, 1, 1, 1, 1, 1), margin: 0.5, say: "worse"},
+		"something, then nothing": {was: of(true, 1, 1, 1, 1, 1), is: of(true, 0, 0, 0, 0, 0), margin: 0.5, say: "better"},
 		"a busy machine then":     {was: busy, is: good, say: "the stored report: THE MACHINE WAS TOO BUSY"},
 		"a busy machine now":      {was: good, is: busy, say: "now: THE MACHINE WAS TOO BUSY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			err := Compare(&out, c.was, c.is, c.margin, c.any)
-			if !errors.Is(err, c.err) || !strings.Contains(out.String(), c.say) {
+			if !errors.Is(err, c.err) || !strings.Contains(out.String(), c.say) || strings.Contains(out.String(), "NaN") || strings.Contains(out.String(), "Inf") {
 				t.Errorf("%v, want %v; %q in:\n%s", err, c.err, c.say, out.String())
 			}
 		})

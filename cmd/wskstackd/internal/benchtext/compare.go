@@ -26,8 +26,9 @@ var (
 // What is compared is each subject's ratio to the first column, in the same round:
 // times of two runs say more about the machine's mood than about the program.
 //
-// Ratios that only one of the two has are counted, and whether the machine was too
-// busy is said of both.
+// What no change here is to blame for is left out: the kernel's own column, and rows that
+// are of the whole machine. Ratios that only one of the two has are counted, and
+// whether the machine was too busy is said of both.
 func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool) error {
 	if err := Comparable(was, is, anyMachine); err != nil {
 		return err
@@ -37,7 +38,7 @@ func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool)
 	worse, compared, alone := 0, 0, 0
 	for _, row := range is.Rows {
 		old, _ := was.Find(row.Name, row.Metric)
-		for _, c := range row.Columns[1:] {
+		for _, c := range judged(row) {
 			before, ok := old.Column(c.Subject)
 			if !ok {
 				alone++
@@ -55,7 +56,7 @@ func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool)
 		return err
 	}
 	for _, row := range was.Rows {
-		alone += len(row.Columns) - 1
+		alone += len(judged(row))
 	}
 	if alone -= compared; alone > 0 {
 		fmt.Fprintf(w, "%d more ratios are in one of the two reports only\n", alone)
@@ -68,6 +69,19 @@ func Compare(w io.Writer, was, is bench.Report, margin float64, anyMachine bool)
 		return fmt.Errorf("%d of %d ratios: %w (%.0f %%)", worse, compared, ErrWorse, 100*margin)
 	}
 	return nil
+}
+
+// judged are the columns whose ratio to the first is this program's doing.
+func judged(row bench.Row) (columns []bench.Column) {
+	if row.MachineWide {
+		return nil
+	}
+	for _, c := range row.Columns[1:] {
+		if !c.IsKernel() {
+			columns = append(columns, c)
+		}
+	}
+	return columns
 }
 
 // Comparable says why two reports cannot be compared.
@@ -101,12 +115,15 @@ func difference(was, is []float64, lowerIsBetter bool, margin float64) diff {
 		gain = d.was/d.is - 1
 	}
 	d.change = fmt.Sprintf("%+.1f %%", 100*(d.is/d.was-1))
+	if d.was <= 0 || d.is <= 0 { // no share of it can be said, nor be a margin
+		gain, d.change, margin = 0, "-", 0
+	}
 	switch {
 	case margin > 0 && gain < -margin:
 		d.verdict, d.failed = fmt.Sprintf("WORSE than the margin of %.0f %%", 100*margin), true
 	case c.P > c.Alpha:
 		d.verdict = fmt.Sprintf("no difference (p=%.2f n=%d+%d)", c.P, len(was), len(is))
-	case gain > 0:
+	case gain > 0, gain == 0 && d.is < d.was == lowerIsBetter:
 		d.verdict = fmt.Sprintf("better (p=%.3f)", c.P)
 	default:
 		d.verdict = fmt.Sprintf("worse (p=%.3f)", c.P)

@@ -19,7 +19,8 @@ const reportText = `--json prints one object, which --compare and 'bench show' r
 command), machine (processor, cpus, memory_gib, kernel, congestion, go), rounds, seconds (of one
 measurement, where that was set), foreign (the share of the processors that others
 had meanwhile) and rows. A row has name (what was measured), metric, unit,
-lower_is_better and columns, one for each subject; the others are compared with the
+lower_is_better, machine_wide (true: others on the machine change it too, and it is not
+compared) and columns, one for each subject; the others are compared with the
 first. A column has subject and samples, one for each round.
 
 Files of different machines are not compared, unless --any-machine is set: exit code
@@ -70,7 +71,7 @@ func readReport(name string) (bench.Report, error) {
 	defer file.Close()
 	rep, err := bench.ReadReport(file)
 	if err != nil {
-		return rep, usageError{fmt.Errorf("%s: %w: make one with 'wskstackd bench ... --json > %s'", name, err, name)}
+		return rep, usageError{fmt.Errorf("%s: %w: make one with 'wskstackd bench throughput --json > FILE', for example", name, err)}
 	}
 	return rep, nil
 }

@@ -26,7 +26,7 @@ var errScenariosFailed = errors.New("not all scenarios passed, see above")
 
 func newWSK(stdio IO) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "wsk COMMAND",
+		Use:   "wsk",
 		Short: "Run scenarios of Winsock Kernel calls, and explain its codes",
 		Example: `  wskstackd wsk list
   wskstackd wsk run connectex-fastopen --timeline
