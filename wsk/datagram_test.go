@@ -90,6 +90,19 @@ func TestSendTo(t *testing.T) {
 		if got := fmt.Sprint(box.Sent()); got != "[{x 192.0.2.1:80 0} {yy 198.51.100.1:1001 0} {zzz 198.51.100.1:1001 0}]" {
 			t.Errorf("sent %s", got)
 		}
+		// The control information goes with each; if one is refused, the others have gone.
+		both := newRequest()
+		both.pends(t, s.SendMessages(list, 0, &a, ttl, both.IRP)).ends(t, ntstatus.Success, 5)
+		if got := fmt.Sprint(box.Sent()); got != "[{yy 198.51.100.1:1001 5} {zzz 198.51.100.1:1001 5}]" {
+			t.Errorf("sent %s", got)
+		}
+		box.RefuseAfter(1, syscall.EMSGSIZE)
+		both = newRequest()
+		both.pends(t, s.SendMessages(list, 0, &a, ttl, both.IRP)).ends(t, ntstatus.InvalidBufferSize, 2)
+		if got := fmt.Sprint(box.Sent()); got != "[{yy 198.51.100.1:1001 5}]" {
+			t.Errorf("sent %s", got)
+		}
+		box.Refuse(nil)
 		list.Next = list // bites its own tail
 		q = newRequest()
 		q.inline(t, s.SendMessages(list, 0, &a, nil, q.IRP), ntstatus.InvalidParameter)

@@ -48,6 +48,7 @@ type Mailbox struct {
 	sent    []Sent
 	inbound []inbound
 	err     error // what Send answers
+	room    int   // how many datagrams it takes before it does
 	told    []string
 	closed  bool
 }
@@ -84,7 +85,10 @@ func (m *Mailbox) Mishap(err error) {
 }
 
 // Refuse makes every Send answer err, nil: take it.
-func (m *Mailbox) Refuse(err error) { m.change(func() { m.err = err }) }
+func (m *Mailbox) Refuse(err error) { m.RefuseAfter(0, err) }
+
+// RefuseAfter is Refuse for the Sends that follow the next n.
+func (m *Mailbox) RefuseAfter(n int, err error) { m.change(func() { m.err, m.room = err, n }) }
 
 // Sent returns and forgets what was sent.
 func (m *Mailbox) Sent() []Sent {
@@ -132,9 +136,10 @@ func (m *Mailbox) LocalAddr() netip.AddrPort {
 func (m *Mailbox) Send(src [][]byte, to netip.AddrPort, hopLimit uint8) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err != nil {
+	if m.err != nil && m.room == 0 {
 		return m.err
 	}
+	m.room = max(m.room-1, 0)
 	data := ""
 	for _, s := range src {
 		data += string(s)
