@@ -114,26 +114,39 @@ func TestOffloadIsSaidOnce(t *testing.T) {
 }
 
 // TestAdoptedDeviceKeepsNoOffload: what the kernel may leave undone is the
-// device's property. Whoever opens it next without headers must get whole packets.
+// device's property. Whoever opens it next without offloads must get whole packets: sent
+// back as they came, they come with a right checksum.
 func TestAdoptedDeviceKeepsNoOffload(t *testing.T) {
-	ownNetns(t)
-	f := families[0]
-	a := newAdmin(t)
-	a.prepare("t0", baseFlags|unix.IFF_MULTI_QUEUE)
-	d := mustOpen(t, Config{Name: "t0", Addresses: prefixes(f.prefix)})
-	if !d.Offloads().Checksum {
-		t.Fatalf("a device with room for two queues has no offloads: %+v", d.Offloads())
-	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	d = mustOpen(t, Config{Name: "t0", NoOffload: true, Addresses: prefixes(f.prefix)})
-	send(t, f.udp(t), []byte("whole?"))
-	packet := f.receive(t, d, 1, room(4, 65535))[0]
-	if n, err := d.Write(0, []frame.Packet{f.answer(packet)}); n != 1 || err != nil {
-		t.Fatal(n, err)
-	}
-	if s := d.Stats(); s.WriteRejected != 0 {
-		t.Errorf("%+v", s)
+	for name, flags := range map[string]uint16{"bare": 0, "with headers": unix.IFF_VNET_HDR} {
+		t.Run(name, func(t *testing.T) {
+			ownNetns(t)
+			f := families[0]
+			a := newAdmin(t)
+			a.prepare("t0", baseFlags|unix.IFF_MULTI_QUEUE|flags)
+			d := mustOpen(t, Config{Name: "t0", Addresses: prefixes(f.prefix)})
+			if !d.Offloads().Checksum {
+				t.Fatalf("a device with room for two queues has no offloads: %+v", d.Offloads())
+			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			d = mustOpen(t, Config{Name: "t0", NoOffload: true, Addresses: prefixes(f.prefix)})
+			if o := d.Offloads(); o != (frame.Offloads{}) {
+				t.Errorf("offloads %+v", o)
+			}
+			conn := f.udp(t)
+			send(t, conn, []byte("whole?"))
+			packet := f.receive(t, d, 1, room(4, 65535))[0]
+			if n, err := d.Write(0, []frame.Packet{f.answer(packet)}); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			if s := d.Stats(); s.WriteRejected != 0 {
+				t.Errorf("%+v", s)
+			}
+			buf := make([]byte, 100)
+			if n, err := conn.Read(buf); err != nil || string(buf[:n]) != "whole?" {
+				t.Errorf("%q, %v", buf[:n], err)
+			}
+		})
 	}
 }
