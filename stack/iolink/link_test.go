@@ -37,6 +37,7 @@ type device struct {
 	write       func(queue int, batch []frame.Packet) (int, error)
 	closeOnce   sync.Once
 	closed      chan struct{}
+	into        []byte // the last view of the last read
 }
 
 func newDevice(queues int) *device {
@@ -60,6 +61,7 @@ func (d *device) Read(queue int, batch []frame.Packet) (int, error) {
 		rest := in.data
 		for _, v := range batch[0].Views {
 			rest = rest[copy(v, rest):]
+			d.into = v
 		}
 		if len(rest) > 0 {
 			return 0, errors.New("the packet did not fit")
@@ -144,7 +146,8 @@ func TestReadDispatchesByVersion(t *testing.T) {
 }
 
 // TestReadKeepsPackets keeps packets while more are read: each must have memory
-// of its own, and a small one no more than it needs.
+// of its own, a small one no more than it needs, and a large one what it was read into:
+// it is not copied.
 func TestReadKeepsPackets(t *testing.T) {
 	d := newDevice(1)
 	l := newLink(t, d, iolink.Config{})
@@ -157,6 +160,10 @@ func TestReadKeepsPackets(t *testing.T) {
 			data[size-1] = byte(i)
 			d.reads[0] <- inbound{data: data}
 			kept = append(kept, <-k.ch)
+			list, _ := kept[i].AsViewList()
+			if large := size == 40000; large != (&list.Back().AsSlice()[0] == &d.into[0]) {
+				t.Errorf("size %d: that it has what it was read into is %v", size, !large)
+			}
 		}
 		for i, pkt := range kept {
 			list, _ := pkt.AsViewList()
