@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -128,6 +130,14 @@ func TestLazyStartsByItself(t *testing.T) {
 			return allOf(c) // what had arrived before may be there
 		}},
 		"by a deadline": {delay: -1, do: func(c *stack.TCPConn) error { return c.SetWriteDeadline(past) }},
+		"by a deadline that ends a Write": {delay: -1, do: func(c *stack.TCPConn) error {
+			var late error
+			c.WhenLate(func() { late = second(c.Write([]byte("x"))) })
+			if err := c.SetWriteDeadline(past); err != nil || !errors.Is(late, os.ErrDeadlineExceeded) {
+				return fmt.Errorf("%w, %w", err, late)
+			}
+			return second(c.Read(make([]byte, 9)))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, l := served(t)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/wskstack/wskstack/stack"
@@ -61,7 +62,7 @@ func TestLikeNet(t *testing.T) {
 			first := <-err
 			s.must(c.SetReadDeadline(time.Time{}))
 			s.must(second(d.Write([]byte("x"))))
-			return []string{shape(first), shape(second(c.Read(make([]byte, 1))))}[1]
+			return shape(first) + "; " + shape(second(c.Read(make([]byte, 1))))
 		},
 		"a deadline that is over goes before what has arrived": func(s *side) any {
 			c, d := s.join()
@@ -69,6 +70,15 @@ func TestLikeNet(t *testing.T) {
 			s.must(second(c.Read(make([]byte, 1))))
 			s.must(c.SetDeadline(past))
 			return shape(second(c.Read(make([]byte, 1))))
+		},
+		"copies that end with an end of the other side's": func(s *side) any {
+			c, d := s.join()
+			wrapped := iotest.ErrReader(fmt.Errorf("broken: %w", io.EOF))
+			sent, sendErr := c.ReadFrom(struct{ io.Reader }{io.MultiReader(strings.NewReader("some"), wrapped)})
+			taken, takeErr := d.WriteTo(full{io.EOF})
+			s.must(second(c.Write([]byte("more"))))
+			again, againErr := d.WriteTo(full{fmt.Errorf("broken: %w", io.EOF)})
+			return fmt.Sprint(sent, shape(sendErr), taken, takeErr == io.EOF, again, shape(againErr))
 		},
 		"a listener closed with connections in its queue": func(s *side) any {
 			l := s.listen()
@@ -435,3 +445,8 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 		t.Errorf("%d goroutines before, %d with 100 connections", before, after)
 	}
 }
+
+// full is a writer that takes nothing more.
+type full struct{ error }
+
+func (f full) Write([]byte) (int, error) { return 0, f.error }

@@ -148,11 +148,11 @@ func (c *TCPConn) write(p []byte) (total int, err error) {
 	if len(p) == 0 {
 		return 0, c.open()
 	}
-	if c.lazy != nil {
-		c.lazy.begun()
-	}
 	for total < len(p) && err == nil {
 		err = c.writes.await(c.open, func() error {
+			if c.lazy != nil { // not before: a Write that is late begins nothing
+				c.lazy.begun()
+			}
 			n, err := c.ep.Write([][]byte{p[total:]})
 			total += n
 			return err

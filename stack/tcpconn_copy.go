@@ -25,7 +25,7 @@ func (c *TCPConn) ReadFrom(r io.Reader) (total int64, err error) {
 			}
 		}
 		switch {
-		case errors.Is(readErr, io.EOF):
+		case readErr == io.EOF: //nolint:errorlint // one in a chain is no end, but an error (io.Reader)
 			return total, nil
 		case readErr != nil:
 			return total, c.theirs("readfrom", readErr)
@@ -36,20 +36,17 @@ func (c *TCPConn) ReadFrom(r io.Reader) (total int64, err error) {
 // WriteTo implements io.WriterTo: it reads until the end and gives all to w. While
 // there is nothing to read it holds no buffer.
 func (c *TCPConn) WriteTo(w io.Writer) (total int64, err error) {
-	for {
-		n, err := c.moveTo(w)
+	for more := true; more && err == nil; {
+		var n int64
+		n, more, err = c.moveTo(w)
 		total += n
-		switch {
-		case errors.Is(err, io.EOF):
-			return total, nil
-		case err != nil:
-			return total, err
-		}
 	}
+	return total, err
 }
 
-// moveTo waits for data and gives one buffer full of it to w.
-func (c *TCPConn) moveTo(w io.Writer) (int64, error) {
+// moveTo waits for data and gives one buffer full of it to w. more is false at the end.
+// A writer's io.EOF is an error, and returned as it is, as package net does.
+func (c *TCPConn) moveTo(w io.Writer) (moved int64, more bool, err error) {
 	buf := (*[copyBuffer]byte)(nil)
 	defer func() {
 		if buf != nil {
@@ -59,18 +56,18 @@ func (c *TCPConn) moveTo(w io.Writer) (int64, error) {
 	got, err := c.readWhenReady(&buf)
 	if err != nil {
 		if errors.Is(err, io.EOF) {
-			return 0, io.EOF
+			return 0, false, nil
 		}
-		return 0, c.failure("writeto", "read", err)
+		return 0, false, c.failure("writeto", "read", err)
 	}
 	n, err := w.Write(buf[:got])
 	if err == nil && n < got {
 		err = io.ErrShortWrite
 	}
-	if err != nil {
+	if err != nil && err != io.EOF { //nolint:errorlint // in a chain it is wrapped as any other
 		err = c.theirs("writeto", err)
 	}
-	return int64(max(n, 0)), err
+	return int64(max(n, 0)), true, err
 }
 
 // theirs is the error of the other side of a copy.
