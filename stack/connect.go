@@ -36,6 +36,9 @@ type ConnectOptions struct {
 	// SYN, if Fast Open can send data to this peer now. Otherwise, and if there
 	// is Data, the connect starts at once.
 	Deferred bool
+
+	// unlessDeferred is the Timeout of a connect that begins at once; 0: Timeout.
+	unlessDeferred time.Duration
 }
 
 // attempt is one connect, from Connect to its end.
@@ -90,6 +93,9 @@ func (e *Endpoint) Connect(remote netip.AddrPort, opts ConnectOptions) error {
 		e.phase = phaseDeferred
 		e.attempt = &attempt{opts: opts, deferred: true}
 		return nil
+	}
+	if opts.unlessDeferred != 0 {
+		opts.Timeout = opts.unlessDeferred
 	}
 	return e.begin(remote, &attempt{opts: opts})
 }

@@ -101,7 +101,13 @@ func (d *Datagram) NotifyEvent(waiter.EventMask) {
 
 // SetWake sets the function that is called when the socket may be readable or
 // writable; see Endpoint.SetWake.
-func (d *Datagram) SetWake(f func()) { d.wake.Store(&f) }
+func (d *Datagram) SetWake(f func()) {
+	if f == nil {
+		d.wake.Store(nil)
+		return
+	}
+	d.wake.Store(&f)
+}
 
 // Bind fixes the local port, an ephemeral one if it is 0, and the address unless it
 // is unspecified. Errors: EADDRNOTAVAIL if the address is not the stack's, EADDRINUSE

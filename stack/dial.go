@@ -31,7 +31,8 @@ type Dialer struct {
 	Timeout  time.Duration
 	Deadline time.Time
 
-	// LocalAddr is a *net.TCPAddr or *net.UDPAddr to connect from. Nil: chosen by
+	// LocalAddr is a *net.TCPAddr, *net.UDPAddr or, for a ping, *net.IPAddr to connect
+	// from; one that is nil or empty says nothing. Nil: chosen by
 	// the stack's routes.
 	LocalAddr net.Addr
 
@@ -237,27 +238,31 @@ func (d *Dialer) dial(ctx context.Context, network, address string, data []byte)
 // local is LocalAddr, which has to be of the transport.
 func (d *Dialer) local(t transport, f family) (netip.AddrPort, error) {
 	var a netip.AddrPort
+	matches := false
 	switch l := d.LocalAddr.(type) {
 	case nil:
 		return a, nil
 	case *net.TCPAddr:
-		if t == overTCP && l != nil {
+		matches = t == overTCP
+		if l != nil {
 			a = l.AddrPort()
 		}
 	case *net.UDPAddr:
-		if t == overUDP && l != nil {
+		matches = t == overUDP
+		if l != nil {
 			a = l.AddrPort()
 		}
 	case *net.IPAddr:
-		if t == overPing && l != nil {
+		matches = t == overPing
+		if l != nil {
 			ip, _ := netip.AddrFromSlice(l.IP)
 			a = netip.AddrPortFrom(ip, 0)
 		}
 	}
-	if a = plainPort(a); a == (netip.AddrPort{}) {
-		return a, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+	if !matches {
+		return netip.AddrPort{}, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 	}
-	if !isAny(a.Addr()) && !f.has(a.Addr()) {
+	if a = plainPort(a); !isAny(a.Addr()) && !f.has(a.Addr()) {
 		return a, unsuitable(d.LocalAddr.String())
 	}
 	return a, nil
@@ -306,8 +311,8 @@ func (d *Dialer) startTCP(ctx context.Context, network string, laddr, raddr neti
 			return c, cause("bind", err)
 		}
 	}
-	if _, limited := ctx.Deadline(); limited && !opts.Deferred {
-		opts.Timeout = netstackLimit // the context ends it
+	if _, limited := ctx.Deadline(); limited {
+		opts.unlessDeferred = netstackLimit // the context ends it
 	}
 	if raddr.Port() == 0 {
 		return c, syscall.ECONNREFUSED // nothing can listen there

@@ -327,15 +327,19 @@ func TestDialTimesOut(t *testing.T) {
 	a, _ := pair(t, stack.Config{ConnectTimeout: 50 * time.Millisecond}, stack.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
+	later, cancelLater := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancelLater()
 	for name, tt := range map[string]struct {
 		ctx    context.Context
 		dialer stack.Dialer
 		is     error
 	}{
-		"the context's": {ctx: ctx, is: context.DeadlineExceeded},
-		"Timeout":       {dialer: stack.Dialer{Timeout: time.Millisecond}, is: os.ErrDeadlineExceeded},
-		"Deadline":      {dialer: stack.Dialer{Deadline: past}, is: os.ErrDeadlineExceeded},
-		"the stack's":   {is: syscall.ETIMEDOUT},
+		"the context's":                    {ctx: ctx, is: context.DeadlineExceeded},
+		"Timeout":                          {dialer: stack.Dialer{Timeout: time.Millisecond}, is: os.ErrDeadlineExceeded},
+		"Deadline":                         {dialer: stack.Dialer{Deadline: past}, is: os.ErrDeadlineExceeded},
+		"the stack's":                      {is: syscall.ETIMEDOUT},
+		"the context's, after the stack's": {ctx: later, is: context.DeadlineExceeded},
+		"that, dialled lazily":             {ctx: later, dialer: stack.Dialer{Lazy: true}, is: context.DeadlineExceeded},
 	} {
 		tt.dialer.Stack = a
 		if tt.ctx == nil {
@@ -431,9 +435,10 @@ func TestDialWithAddrPorts(t *testing.T) {
 		"Listen":       second(lc.Listen(none, "tcp", ":0")),
 		"ListenPacket": second(lc.ListenPacket(none, "udp", ":0")),
 		"Ping":         second(a.Ping(none, "10.0.0.2")),
+		"CapturePcap":  second(a.CapturePcap(none, io.Discard)),
 	} {
 		var op *net.OpError
-		if !errors.As(err, &op) {
+		if !errors.As(err, &op) && (name != "CapturePcap" || err == nil) {
 			t.Errorf("%s with a nil context: %v", name, err)
 		}
 	}

@@ -71,6 +71,21 @@ func TestLikeNet(t *testing.T) {
 			s.must(c.SetDeadline(past))
 			return shape(second(c.Read(make([]byte, 1))))
 		},
+		"from an address that says nothing": func(s *side) any {
+			l := s.listen()
+			_, p := s.packets()
+			var out []string
+			for _, local := range []net.Addr{&net.TCPAddr{}, (*net.TCPAddr)(nil), &net.UDPAddr{}, (*net.UDPAddr)(nil)} {
+				for _, to := range []net.Addr{l.Addr(), p.LocalAddr()} {
+					c, err := s.dialer(local).DialContext(s.t.Context(), to.Network(), to.String())
+					if err == nil {
+						_ = c.Close()
+					}
+					out = append(out, shape(err))
+				}
+			}
+			return strings.Join(out, "; ")
+		},
 		"copies that end with an end of the other side's": func(s *side) any {
 			c, d := s.join()
 			wrapped := iotest.ErrReader(fmt.Errorf("broken: %w", io.EOF))

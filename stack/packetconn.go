@@ -208,9 +208,10 @@ func (c *packetConn) set(err error, make func() error) error {
 	return nil
 }
 
-// UDPConn is a UDP socket with the methods of *net.UDPConn, as far as they make sense
-// without a file descriptor. It is a net.Conn where it was dialled and a net.PacketConn
-// always. All methods may be called from any goroutine.
+// UDPConn is a UDP socket with the methods of *net.UDPConn, but for those of a file
+// descriptor and of control messages (ReadMsgUDP, WriteMsgUDP). It is a net.Conn where
+// it was dialled and a net.PacketConn always, and may send to broadcast addresses. All
+// methods may be called from any goroutine.
 type UDPConn struct{ packetConn }
 
 // PingConn is a socket for ICMP echo: what it writes are echo requests, ICMP header
@@ -236,6 +237,23 @@ func (c *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	return got.Bytes, got.From, err
 }
 
+// ReadFromUDP is ReadFrom that returns the sender as what it is.
+func (c *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
+	n, from, err := c.ReadFromUDPAddrPort(p)
+	if err != nil {
+		return n, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+// WriteToUDP is WriteTo.
+func (c *UDPConn) WriteToUDP(p []byte, to *net.UDPAddr) (int, error) {
+	if to == nil { // not one in an interface, which is none
+		return c.WriteTo(p, nil)
+	}
+	return c.WriteTo(p, to)
+}
+
 // WriteToUDPAddrPort is WriteTo with an address of package netip's.
 func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	return c.writeTo(p, to, nil)
@@ -247,6 +265,9 @@ func newPacketConn(s *Stack, t transport, network, kind string, local, remote ne
 	d, err := s.NewDatagram(kind)
 	if err != nil {
 		return nil, "socket", err
+	}
+	if t == overUDP { // as package net has it; a Datagram of one's own asks for it
+		_ = d.SetBroadcast(true) // fails only when it is closed
 	}
 	call := "bind"
 	if local != (netip.AddrPort{}) || !remote.IsValid() {

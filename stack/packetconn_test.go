@@ -6,12 +6,15 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/wskstack/wskstack/stack"
 )
@@ -177,4 +180,97 @@ func TestPingConn(t *testing.T) {
 			t.Errorf("ListenPacket %q: %v", network, err)
 		}
 	}
+}
+
+// TestBroadcast: as with package net, a UDPConn may send to all; a Datagram has to ask.
+func TestBroadcast(t *testing.T) {
+	r := newRig(t, stack.Config{})
+	p, err := r.stack.ListenPacket("udp4", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.WriteTo([]byte("all"), &net.UDPAddr{IP: net.IPv4bcast, Port: 9}); err != nil {
+		t.Fatal(err)
+	}
+	pkt := r.link.Read()
+	if pkt == nil {
+		t.Fatal("nothing was sent")
+	}
+	if to := pkt.Network().DestinationAddress(); to != header.IPv4Broadcast {
+		t.Errorf("sent to %v", to)
+	}
+	pkt.DecRef()
+	d, err := r.stack.NewDatagram("udp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Send([][]byte{{1}}, netip.MustParseAddrPort("255.255.255.255:9"), 0); !errors.Is(err, syscall.EACCES) {
+		t.Error(err)
+	}
+}
+
+// TestUDPAddr: the methods with *net.UDPAddr are those with net.Addr.
+func TestUDPAddr(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	p, err := b.ListenPacket("udp", addrB.String()+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := a.ListenPacket("udp", addrA.String()+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, other := p.(*stack.UDPConn), q.(*stack.UDPConn)
+	if n, err := one.WriteToUDP([]byte("hello"), other.LocalAddr().(*net.UDPAddr)); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	buf := make([]byte, 9)
+	if n, from, err := other.ReadFromUDP(buf); string(buf[:n]) != "hello" || err != nil || from.String() != one.LocalAddr().String() {
+		t.Errorf("%q from %v, %v", buf[:n], from, err)
+	}
+	if _, err := one.WriteToUDP([]byte("x"), nil); err == nil {
+		t.Error("sent to nobody")
+	}
+	if err := other.SetReadDeadline(past); err != nil {
+		t.Fatal(err)
+	}
+	if _, from, err := other.ReadFromUDP(buf); from != nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(from, err)
+	}
+}
+
+// TestNoWake: a socket that nobody waits for any more receives all the same.
+func TestNoWake(t *testing.T) {
+	a, b := pair(t, stack.Config{}, stack.Config{})
+	d, err := b.NewDatagram("udp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Bind(netip.AddrPortFrom(addrB, 9)); err != nil {
+		t.Fatal(err)
+	}
+	woken := make(chan struct{}, 9)
+	send := func() {
+		t.Helper()
+		c, err := a.DialContext(t.Context(), "udp", "10.0.0.2:9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.SetWake(nil)
+	send()
+	buf := make([]byte, 9)
+	for _, err = d.Receive([][]byte{buf}); errors.Is(err, syscall.EAGAIN); _, err = d.Receive([][]byte{buf}) {
+		runtime.Gosched()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	d.SetWake(func() { woken <- struct{}{} })
+	send()
+	<-woken
 }

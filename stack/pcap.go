@@ -19,6 +19,9 @@ import (
 // There is one capture at a time; a second gets capture.ErrRunning. On a closed stack
 // the error is net.ErrClosed. Without a capture a batch of packets costs one atomic load.
 func (s *Stack) CapturePcap(ctx context.Context, w io.Writer) (wait func() error, err error) {
+	if ctx == nil {
+		return nil, errNoContext
+	}
 	return s.tap.Record(ctx, w)
 }
 

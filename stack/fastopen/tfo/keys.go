@@ -2,6 +2,7 @@ package tfo
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -68,7 +69,7 @@ func (k Key) text() string {
 }
 
 // ParseKeys reads one key or two in the form of Text. Errors do not repeat the
-// text.
+// text. A key of zeroes is none: Linux shows it where it has not made one yet.
 func ParseKeys(text string) (Keys, error) {
 	first, second, both := strings.Cut(strings.TrimSpace(text), ",")
 	var k Keys
@@ -106,8 +107,15 @@ func parseKey(text string) (Key, error) {
 		}
 		binary.LittleEndian.PutUint32(k[4*i:], uint32(n))
 	}
+	if k == (Key{}) {
+		return Key{}, errNoKey
+	}
 	return k, nil
 }
+
+// errNoKey: whoever took that for a key would let everybody make cookies.
+var errNoKey = errors.New("fast open key: all zeroes, as Linux shows it before it has a key: " +
+	"start a Fast Open listener there, or write a key, which it then uses")
 
 // match is which key a cookie was made with.
 type match uint8

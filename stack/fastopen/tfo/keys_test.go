@@ -60,7 +60,8 @@ func TestKeyText(t *testing.T) {
 	}
 	for _, bad := range []string{"", "a0bf63f7", linuxKey + ",", linuxKey + "," + linuxKey + "," + linuxKey,
 		"a0bf63f7-ed803d81-cd641d30-cebc4a9g", "1a0bf63f7-ed803d81-cd641d30-cebc4a90", "-1-2-3-4",
-		"a0bf63f7-ed803d81-cd641d30-+ebc4a90", linuxKey + "-00000000"} {
+		"a0bf63f7-ed803d81-cd641d30-+ebc4a90", linuxKey + "-00000000",
+		"00000000-00000000-00000000-00000000", "0-0-0-0", linuxKey + ",00000000-00000000-00000000-00000000"} {
 		k, err := ParseKeys(bad)
 		if err == nil || k != (Keys{}) {
 			t.Errorf("%q was taken for keys", bad)

@@ -278,6 +278,7 @@ func TestListenRefuses(t *testing.T) {
 		{[]string{"--echo", "--output", "x", ":80"}, exitUsage, "--output is for what comes without"},
 		{[]string{"--fast-open-key", "", ":80"}, exitUsage, "it is empty"},
 		{[]string{"--fast-open-key", "1234", ":80"}, exitUsage, "four groups of up to eight hexadecimal digits"},
+		{[]string{"--fast-open-key", "00000000-00000000-00000000-00000000", ":80"}, exitUsage, "before it has a key"},
 		{[]string{"--fast-open-key", "@" + key, ":80"}, exitUsage, "four groups of up to eight hexadecimal digits"},
 		{[]string{"--fast-open-key", "@/no/such", ":80"}, exitUsage, "the file cannot be read"},
 		{[]string{"--fast-open-pending", "0", ":80"}, exitUsage, "--fast-open-pending 0"},
