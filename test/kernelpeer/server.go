@@ -61,26 +61,38 @@ type Server struct {
 	changed chan struct{}
 }
 
-// Listen starts a server in a namespace. It accepts at once.
-func Listen(ns *netns.Namespace, cfg ServerConfig) (*Server, error) {
-	if cfg.Handler == nil {
-		cfg.Handler = Echo
-	}
+// Socket makes the listening socket alone, without a server; it belongs to the caller.
+// Handler has no effect.
+func (cfg ServerConfig) Socket(ns *netns.Namespace) (l *net.TCPListener, err error) {
 	lc := net.ListenConfig{
 		KeepAlive: -1, // no probes in the trace
 		Control:   func(_, _ string, c syscall.RawConn) error { return cfg.control(c) },
 	}
 	lc.SetMultipathTCP(false) // Go's default for listeners; it is not the TCP under test
-	var l net.Listener
-	err := ns.Do(func() (err error) {
-		l, err = lc.Listen(context.Background(), "tcp", cfg.Address.String())
+	err = ns.Do(func() error {
+		made, err := lc.Listen(context.Background(), "tcp", cfg.Address.String())
+		if err == nil {
+			l = made.(*net.TCPListener) // what Listen gives for "tcp"
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kernelpeer: listening on %v in the namespace: %w", cfg.Address, err)
 	}
+	return l, nil
+}
+
+// Listen starts a server in a namespace. It accepts at once.
+func Listen(ns *netns.Namespace, cfg ServerConfig) (*Server, error) {
+	if cfg.Handler == nil {
+		cfg.Handler = Echo
+	}
+	l, err := cfg.Socket(ns)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		listener: l.(*net.TCPListener), // what Listen gives for "tcp"
+		listener: l,
 		handler:  cfg.Handler,
 		open:     make(map[*net.TCPConn]struct{}),
 		changed:  make(chan struct{}),
