@@ -1,14 +1,23 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/wskstack/wskstack/test/kernelpeer"
+	"github.com/wskstack/wskstack/test/netns"
+	"github.com/wskstack/wskstack/test/netns/netnstest"
+	"github.com/wskstack/wskstack/test/wire"
 )
 
 // block is a fenced block of a page.
@@ -147,34 +156,97 @@ func TestLinksOfThePagesLead(t *testing.T) {
 	}
 }
 
-// The program in the README compiles against the packages as they are. It is
-// put into the module through an overlay: nothing is written to the tree.
-func TestProgramOfTheReadmeCompiles(t *testing.T) {
+// programOfTheReadme builds the program in the README against the packages as they are.
+// It is put into the module through an overlay: nothing is written to the tree.
+func programOfTheReadme(t *testing.T) (path string) {
+	t.Helper()
 	root := mustRoot(t)
-	programs := 0
+	var programs []block
 	for _, b := range blocks(t, root, "README.md") {
-		if b.info != "go" {
-			continue
-		}
-		programs++
-		dir := t.TempDir()
-		source := filepath.Join(dir, "main.go")
-		write(t, source, b.text)
-		overlay, err := json.Marshal(map[string]map[string]string{
-			"Replace": {filepath.Join(root, "cmd", "readmeprogram", "main.go"): source},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(dir, "overlay.json"), string(overlay))
-		build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", os.DevNull, "./cmd/readmeprogram")
-		build.Dir = root
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Errorf("README.md:%d: the program does not build: %v\n%s", b.line, err, out)
+		if b.info == "go" {
+			programs = append(programs, b)
 		}
 	}
-	if programs == 0 {
-		t.Error("README.md has no program")
+	if len(programs) != 1 {
+		t.Fatalf("README.md has %d programs", len(programs))
+	}
+	dir := t.TempDir()
+	source, overlay, path := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
+	write(t, source, programs[0].text)
+	text, err := json.Marshal(map[string]map[string]string{
+		"Replace": {filepath.Join(root, "cmd", "readmeprogram", "main.go"): source},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, overlay, string(text))
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "-o", path, "./cmd/readmeprogram")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("README.md:%d: the program does not build: %v\n%s", programs[0].line, err, out)
+	}
+	return path
+}
+
+// The program in the README compiles, and does what it is there for, with the kernel's
+// web server at 10.9.0.1 and without.
+func TestProgramOfTheReadme(t *testing.T) {
+	program := programOfTheReadme(t)
+	for name, tt := range map[string]struct {
+		serve       bool
+		out, errors string
+	}{
+		"served":       {serve: true, out: "200 OK\n"},
+		"nobody there": {errors: "connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, err := wire.Open(wire.TUN, wire.Config{}) // of which the namespace is used
+			netnstest.Require(t, err)
+			defer w.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if tt.serve {
+				defer served(ctx, t, w.Namespace)()
+			}
+			var out, talk bytes.Buffer
+			cmd := exec.CommandContext(ctx, program)
+			cmd.Stdout, cmd.Stderr = &out, &talk
+			if err := w.Namespace.Do(cmd.Start); err != nil { // it begins where the thread is
+				t.Fatal(err)
+			}
+			err = cmd.Wait()
+			if out.String() != tt.out || (err == nil) != tt.serve || !strings.Contains(talk.String(), tt.errors) || tt.serve && talk.Len() > 0 {
+				t.Errorf("it ended with %v and said %q, %q", err, out.String(), talk.String())
+			}
+		})
+	}
+}
+
+// served has the kernel serve HTTP with Fast Open. over says whether one client came from
+// the program's address, and asked for a cookie.
+func served(ctx context.Context, t *testing.T, ns *netns.Namespace) (over func()) {
+	t.Helper()
+	if err := kernelpeer.EnableFastOpen(ns); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := kernelpeer.Listen(ns, kernelpeer.ServerConfig{
+		Address: netip.MustParseAddrPort("0.0.0.0:80"), FastOpen: 16, Handler: kernelpeer.HTTP,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		defer srv.Close()
+		if t.Failed() { // nobody may have come
+			return
+		}
+		r, err := srv.Finished(ctx, 0)
+		if err != nil || r.Remote.Addr().Unmap() != netip.MustParseAddr("10.9.0.2") || !bytes.HasPrefix(r.Received, []byte("GET / ")) {
+			t.Errorf("the kernel served %v: %q, %v", r.Remote, r.Received, err)
+		}
+		if c, err := kernelpeer.ReadCounters(ns); err != nil || c != (kernelpeer.Counters{CookieReqd: 1}) {
+			t.Errorf("the kernel counted %+v, %v", c, err)
+		}
 	}
 }
 

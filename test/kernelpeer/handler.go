@@ -1,9 +1,11 @@
 package kernelpeer
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 )
 
 // Stream is a connection as its handler sees it: it remembers what was read.
@@ -57,6 +59,18 @@ func Answer(n int, answer []byte) Handler {
 			if _, err := s.Write(answer); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// HTTP answers requests without a body, each with 200 and none, until the client's FIN.
+func HTTP(s *Stream) error {
+	for in := bufio.NewReader(s); ; {
+		if _, err := http.ReadRequest(in); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(s, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); err != nil {
+			return err
 		}
 	}
 }
