@@ -33,7 +33,7 @@ func echo(l net.Listener) {
 }
 
 // Attach to a TUN: the kernel has 10.9.0.1, the stack 10.9.0.2, and the kernel's
-// services can be reached. This needs CAP_NET_ADMIN, so tests compile it and do not run it.
+// services can be reached. This needs CAP_NET_ADMIN; TestExampleTun runs it where it is there.
 func Example_tun() {
 	dev, err := tun.Open(tun.Config{Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}})
 	if err != nil {
