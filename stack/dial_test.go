@@ -325,27 +325,25 @@ func TestDialGivesUpWhileItHandsOver(t *testing.T) {
 // TestDialTimesOut by each of the limits.
 func TestDialTimesOut(t *testing.T) {
 	a, _ := pair(t, stack.Config{ConnectTimeout: 50 * time.Millisecond}, stack.Config{})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	later, cancelLater := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancelLater()
 	for name, tt := range map[string]struct {
-		ctx    context.Context
-		dialer stack.Dialer
-		is     error
+		context time.Duration // 0: no limit
+		dialer  stack.Dialer
+		is      error
 	}{
-		"the context's":                    {ctx: ctx, is: context.DeadlineExceeded},
+		"the context's":                    {context: time.Millisecond, is: context.DeadlineExceeded},
 		"Timeout":                          {dialer: stack.Dialer{Timeout: time.Millisecond}, is: os.ErrDeadlineExceeded},
 		"Deadline":                         {dialer: stack.Dialer{Deadline: past}, is: os.ErrDeadlineExceeded},
 		"the stack's":                      {is: syscall.ETIMEDOUT},
-		"the context's, after the stack's": {ctx: later, is: context.DeadlineExceeded},
-		"that, dialled lazily":             {ctx: later, dialer: stack.Dialer{Lazy: true}, is: context.DeadlineExceeded},
+		"the context's, after the stack's": {context: 200 * time.Millisecond, is: context.DeadlineExceeded},
+		"that, dialled lazily":             {context: 200 * time.Millisecond, dialer: stack.Dialer{Lazy: true}, is: context.DeadlineExceeded},
 	} {
 		tt.dialer.Stack = a
-		if tt.ctx == nil {
-			tt.ctx = t.Context()
+		ctx, cancel := t.Context(), func() {}
+		if tt.context > 0 {
+			ctx, cancel = context.WithTimeout(ctx, tt.context)
 		}
-		_, err := tt.dialer.DialContext(tt.ctx, "tcp", "10.0.0.99:1")
+		_, err := tt.dialer.DialContext(ctx, "tcp", "10.0.0.99:1")
+		cancel()
 		var op *net.OpError
 		if !errors.Is(err, tt.is) || !errors.As(err, &op) || !op.Timeout() {
 			t.Errorf("%s: %v", name, err)
