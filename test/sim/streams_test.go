@@ -157,6 +157,7 @@ func (s *scenario) talk(w *world, i int, r *result) {
 		_, r.err = c.Write(rest[:n])
 		rest = rest[n:]
 	}
+	r.left = r.err == nil && t.style == leave
 	if r.err == nil && t.style != leave {
 		r.err = c.CloseWrite()
 	}

@@ -184,11 +184,13 @@ type result struct {
 	want    []byte
 	err     error // of the connect or of the stream
 	dialed  bool  // the connect succeeded
+	left    bool  // it closed when all was sent, so no error of the stream could reach it
 	outcome fastopen.Outcome
 }
 
 // check compares a connection with what the server saw. lenient: it may have
-// failed, with an error, if nothing was delivered twice or wrong.
+// failed, with an error if somebody was there to be told, if nothing was delivered
+// twice or wrong.
 func (w *world) check(i int, r *result, lenient bool) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -212,7 +214,7 @@ func (w *world) check(i int, r *result, lenient bool) {
 		w.t.Errorf("connection %d: the client got %s", i, difference(r.got, r.want))
 	case r.err != nil && !lenient:
 		w.t.Errorf("connection %d failed: %v (%+v)", i, r.err, r.outcome)
-	case r.err == nil && len(as) == 0:
+	case r.err == nil && len(as) == 0 && !(lenient && r.left):
 		w.t.Errorf("connection %d was never accepted", i)
 	}
 }
