@@ -25,7 +25,7 @@ func (c *TCPConn) ReadFrom(r io.Reader) (total int64, err error) {
 			}
 		}
 		switch {
-		case readErr == io.EOF: //nolint:errorlint // one in a chain is no end, but an error (io.Reader)
+		case readErr == io.EOF: // one in a chain is no end, but an error (io.Reader)
 			return total, nil
 		case readErr != nil:
 			return total, c.theirs("readfrom", readErr)
