@@ -134,6 +134,8 @@ func (s *Subject) Idle(n int) (Idle, error) {
 	}, nil
 }
 
+func goroutines() int64 { return int64(runtime.NumGoroutine()) }
+
 type looked struct{ heap, rss, slab, goroutines int64 }
 
 // look takes stock once everything has come to rest.
@@ -141,5 +143,5 @@ func look() looked {
 	release()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return looked{heap: int64(m.HeapAlloc), rss: residentBytes(), slab: kernelBytes(), goroutines: int64(runtime.NumGoroutine())}
+	return looked{heap: int64(m.HeapAlloc), rss: residentBytes(), slab: atRest(kernelBytes), goroutines: atRest(goroutines)}
 }

@@ -19,16 +19,19 @@ func release() {
 // residentBytes is the process's resident set.
 func residentBytes() int64 { return kilobytes("/proc/self/status", "VmRSS:") }
 
-// kernelBytes is what the kernel holds for its objects, once it no longer frees some
-// of what was closed before.
-func kernelBytes() int64 {
+// kernelBytes is what the kernel holds for its objects.
+func kernelBytes() int64 { return kilobytes("/proc/meminfo", "Slab:") }
+
+// atRest is a number once it no longer falls: when the kernel has freed what was closed
+// before, and no timer runs for a moment on a goroutine of its own.
+func atRest(number func() int64) int64 {
 	const enough, atMost = 5, 100
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	least, since := kilobytes("/proc/meminfo", "Slab:"), 0
+	least, since := number(), 0
 	for range atMost {
 		<-tick.C
-		now := kilobytes("/proc/meminfo", "Slab:")
+		now := number()
 		if since++; now < least {
 			least, since = now, 0
 		}
