@@ -34,7 +34,8 @@ func (l *Link) Keys() (Keys, error) { return l.keys.Keys(l.now()) }
 
 // SetKeys puts keys in force, as servers do that share an address or their
 // clients. From then on they do not change by themselves. Keep the keys of
-// before as backup, or clients have to ask for cookies again.
+// before as backup, or clients have to ask for cookies again. They are taken as they
+// are: with one of zeroes everybody can make cookies (ParseKeys refuses it).
 func (l *Link) SetKeys(k Keys) { l.keys.Set(l.now(), k) }
 
 // RotateKeys makes a fresh key now and keeps the one of before as backup.
