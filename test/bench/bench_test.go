@@ -284,6 +284,18 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
+// TestNoTimeForOne: a time in which nothing could be done is no measurement.
+func TestNoTimeForOne(t *testing.T) {
+	s, err := Kernel(Config{})
+	netnstest.Require(t, err)
+	if got, err := s.Connect(1, false, time.Nanosecond); !errors.Is(err, ErrOptions) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCancelledRunEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
@@ -322,7 +334,6 @@ func TestWhatCannotBeMeasured(t *testing.T) {
 			return Throughput(ctx, o, ThroughputOptions{MTUs: []int{1500}, Flows: []int{1}})
 		},
 		"no time for clients":  func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{1}}) },
-		"time for none":        func() (Report, error) { return Connect(ctx, o, ConnectOptions{Clients: []int{1}, For: 1}) },
 		"no time for layers":   func() (Report, error) { return LayerCost(ctx, o, LayerOptions{}) },
 		"no time for a table":  func() (Report, error) { return Headline(ctx, o, HeadlineOptions{Connections: 1}) },
 		"no connection":        func() (Report, error) { return IdleCost(ctx, o, IdleOptions{}) },
