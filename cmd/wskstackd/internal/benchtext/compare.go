@@ -110,23 +110,31 @@ func difference(was, is []float64, lowerIsBetter bool, margin float64) diff {
 	a, b := benchmath.NewSample(was, th), benchmath.NewSample(is, th)
 	c := benchmath.AssumeNothing.Compare(a, b)
 	d := diff{was: bench.Summarise(was).Median, is: bench.Summarise(is).Median}
-	gain := d.is/d.was - 1
-	if lowerIsBetter {
-		gain = d.was/d.is - 1
-	}
-	d.change = fmt.Sprintf("%+.1f %%", 100*(d.is/d.was-1))
-	if d.was <= 0 || d.is <= 0 { // no share of it can be said, nor be a margin
-		gain, d.change, margin = 0, "-", 0
+	gain, sure := gained(d.was, d.is, lowerIsBetter), c.P <= c.Alpha
+	d.change = "-" // of nothing no share can be said
+	if d.was > 0 {
+		d.change = fmt.Sprintf("%+.1f %%", 100*(d.is/d.was-1))
 	}
 	switch {
-	case margin > 0 && gain < -margin:
+	case margin > 0 && gain < -margin && (d.was > 0 || sure):
 		d.verdict, d.failed = fmt.Sprintf("WORSE than the margin of %.0f %%", 100*margin), true
-	case c.P > c.Alpha:
+	case !sure:
 		d.verdict = fmt.Sprintf("no difference (p=%.2f n=%d+%d)", c.P, len(was), len(is))
-	case gain > 0, gain == 0 && d.is < d.was == lowerIsBetter:
+	case gain > 0:
 		d.verdict = fmt.Sprintf("better (p=%.3f)", c.P)
 	default:
 		d.verdict = fmt.Sprintf("worse (p=%.3f)", c.P)
 	}
 	return d
+}
+
+// gained is the share by which a median is better, less than 0 if it is worse.
+func gained(was, is float64, lowerIsBetter bool) float64 {
+	switch {
+	case was == is: // both may be 0
+		return 0
+	case lowerIsBetter:
+		return was/is - 1
+	}
+	return is/was - 1
 }
